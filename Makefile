@@ -1,0 +1,68 @@
+# A short front for Meson and Ninja; `make help` lists what there is.
+
+BUILD ?= build
+PREFIX ?= /usr/local
+DESTDIR ?=
+FUZZ_SECONDS ?= 60
+PYTHON = /usr/bin/python3
+MAN_PAGES = $(wildcard docs/man/*.[1-9])
+
+.DEFAULT_GOAL := build
+.PHONY: build run check soak fuzz bench install uninstall format clean help
+
+build: ## build/holdfast and build/holdfast-anchor
+	@tools/packages build
+	@test -f $(BUILD)/build.ninja || meson setup $(BUILD) --prefix=$(PREFIX)
+	@ninja -C $(BUILD)
+
+run: build ## build, and serve demo/ in the foreground
+	$(BUILD)/holdfast run -c demo/holdfast.conf
+
+check: ## every test and check, on every kind of build
+	@tools/packages build test
+	@tools/check
+
+soak: ## the long tests whole; writes report/soak-DATE.md
+	@tools/packages build test
+	@tools/soak
+
+fuzz: ## each fuzz target for FUZZ_SECONDS (60)
+	@tools/packages build test
+	@tools/fuzz --seconds $(FUZZ_SECONDS)
+
+bench: ## what a request costs (bench/run)
+	@tools/packages build bench
+	@$(MAKE) --no-print-directory build
+	@bench/run $(BUILD)
+
+install: ## into PREFIX (/usr/local) below DESTDIR
+	@tools/packages build
+	@test -f $(BUILD)/build.ninja || meson setup $(BUILD) --prefix=$(PREFIX)
+	@meson configure $(BUILD) -Dprefix=$(PREFIX) -Dlibexecdir=libexec
+	@ninja -C $(BUILD)
+	install -D -m 755 $(BUILD)/holdfast $(DESTDIR)$(PREFIX)/bin/holdfast
+	install -D -m 755 $(BUILD)/holdfast-anchor $(DESTDIR)$(PREFIX)/libexec/holdfast/holdfast-anchor
+	@for page in $(MAN_PAGES); do \
+	    to=$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; \
+	    echo install -D -m 644 $$page $$to; install -D -m 644 $$page $$to || exit 1; \
+	done
+
+uninstall: ## remove what install put there
+	rm -f $(DESTDIR)$(PREFIX)/bin/holdfast $(DESTDIR)$(PREFIX)/libexec/holdfast/holdfast-anchor
+	@test ! -d $(DESTDIR)$(PREFIX)/libexec/holdfast || \
+	    rmdir --ignore-fail-on-non-empty $(DESTDIR)$(PREFIX)/libexec/holdfast
+	@for page in $(MAN_PAGES); do \
+	    rm -fv $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}; \
+	done
+
+format: ## clang-format over all sources
+	@tools/packages build test
+	@find src tests bench -name '*.[ch]' -exec clang-format -i {} +
+
+clean: ## remove all build folders
+	rm -rf $(BUILD) build-check build-fuzz
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
+	    printf '  make %-10s %s\n' "$$name" "$$text"; \
+	done

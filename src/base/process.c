@@ -1,0 +1,46 @@
+/* How a process ended and what state it is in. */
+#include "base/process.h"
+
+#include "base/fd.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+void process_cause_text(int code, int status, char *out, size_t n)
+{
+    if (code == CLD_EXITED) {
+        snprintf(out, n, "exit %d", status);
+        return;
+    }
+    if (code != CLD_KILLED && code != CLD_DUMPED) {
+        snprintf(out, n, "unknown (code %d, status %d)", code, status);
+        return;
+    }
+    const char *core = code == CLD_DUMPED ? ", core dumped" : "";
+    const char *name = sigabbrev_np(status);
+    if (name)
+        snprintf(out, n, "signal %d (SIG%s%s)", status, name, core);
+    else
+        snprintf(out, n, "signal %d (real-time%s)", status, core);
+}
+
+char process_state(pid_t pid)
+{
+    char path[32], line[256];
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    size_t length = 0;
+    int error = fd_read_all(fd, line, sizeof line - 1, &length);
+    fd_close(&fd);
+    if (error)
+        return 0;
+    line[length] = 0;
+    /* The name stands in brackets and may itself hold brackets and spaces: the last one ends it. */
+    const char *end = strrchr(line, ')');
+    return end && end[1] == ' ' ? end[2] : 0;
+}

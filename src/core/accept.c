@@ -1,0 +1,171 @@
+/* Accepting, and the one constructor of connection records. */
+#include "core/worker.h"
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define ACCEPTS_A_TURN 64
+#define ACCEPTS_IN_A_ROW 16 /* then it is a sibling's turn */
+#define PAUSE_NS (100 * NS_PER_MS)
+#define SPARE_DESCRIPTORS 64u /* for files, pool threads and what a revival opens */
+
+int worker_register(struct worker *worker, struct record *record)
+{
+    uint32_t number = arena_number(&worker->arena, record);
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+                                .data.u64 = (uint64_t)record->serial_low << 32 | number};
+
+    if (!epoll_ctl(worker->epoll_fd, EPOLL_CTL_MOD, (int)number, &event))
+        return 0;
+    if (errno == ENOENT && !epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, (int)number, &event))
+        return 0;
+    return err_from_errno(errno);
+}
+
+static uint8_t kind_of_listener(const struct worker *worker, unsigned listener)
+{
+    return worker->settings->listeners[listener].address.ss_family == AF_UNIX ? RECORD_UNIX
+                                                                              : RECORD_TCP_ACCEPTED;
+}
+
+static void record_fill(struct worker *worker, struct record *record, unsigned listener)
+{
+    uint64_t serial = worker->arena.core->next_serial;
+
+    worker->arena.core->next_serial = serial + 1;
+    memset(record, 0, offsetof(struct record, heads[1]));
+    record->magic = RECORD_MAGIC;
+    record->life = RECORD_ACCEPTING;
+    record->kind = kind_of_listener(worker, listener);
+    record->class_tag = worker->settings->listeners[listener].class_tag;
+    record->listener = (uint16_t)listener;
+    record->serial = serial;
+    record->serial_low = (uint32_t)serial;
+    record->opened_ns = worker->now_ns;
+    record->heads[0].file_fd = -1;
+}
+
+void worker_open_record(struct worker *worker, int fd, unsigned listener)
+{
+    struct record *record = arena_record(&worker->arena, (uint32_t)fd);
+    struct arena_page *page = worker->arena.page;
+
+    MUST(record->life == RECORD_FREE || record->life == RECORD_ACCEPTING);
+    record_set_life(record, RECORD_ACCEPTING);
+    record_fill(worker, record, listener);
+    *worker_side(worker, record) = (struct conn_side){0};
+    worker->service->classes[record->class_tag]->opened(worker, record);
+    record_set_life(record, RECORD_OPEN);
+    page->connections++;
+    page->accepted++;
+    page->accepted_by_listener[listener]++;
+    page->records_used = page->connections;
+    if (worker_register(worker, record)) {
+        log_event(LOG_ERROR, LOG_EV_DESCRIPTORS_SHORT, "fd=%d error=\"epoll_ctl: %s\"", fd, strerror(errno));
+        worker->service->classes[record->class_tag]->abandon(worker, record);
+    }
+}
+
+/* Nothing more can be taken in: listeners leave the epoll instance, so that siblings get the wake-ups, and the
+ * clients wait in the queue. */
+static void accept_pause(struct worker *worker, enum log_event event, const char *reason)
+{
+    if (!worker->accept_again_ns)
+        log_event(LOG_WARN, event, "reason=\"%s\" connections=%llu next=\"trying again every 100 ms\"", reason,
+                  (unsigned long long)worker->arena.page->connections);
+    worker->accept_again_ns = worker->now_ns + PAUSE_NS;
+    for (unsigned i = 0; i < worker->settings->listener_count; i++)
+        (void)epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL, FD_LISTENERS + (int)i, NULL);
+}
+
+/* The kernel gives the lowest free descriptor, so it is not above the number of those in use: room for its record is
+ * made before accept4, which cannot be undone without the client's noticing. */
+static int accept_make_room(struct worker *worker)
+{
+    const struct core_settings *settings = worker->settings;
+    uint64_t in_use = worker->arena.page->connections + worker->files;
+    uint64_t next = in_use + (uint64_t)worker_fixed_limit(settings) + SPARE_DESCRIPTORS;
+
+    if (settings->max_connections && worker->arena.page->connections >= settings->max_connections)
+        return ERR_LIMIT;
+    if (next >= worker->arena.core->record_count)
+        return ERR_NO_DESCRIPTORS;
+    return arena_record_reserve(&worker->arena, (uint32_t)next);
+}
+
+static int accept_one(struct worker *worker, unsigned listener)
+{
+    struct intent *intent = worker->intent;
+    int fd, result = accept_make_room(worker);
+
+    if (result) {
+        accept_pause(worker, result == ERR_NO_MEMORY ? LOG_EV_ARENA_SHORT : LOG_EV_DESCRIPTORS_SHORT,
+                     err_text(result));
+        return result;
+    }
+    intent->listener = listener;
+    COMPILER_BARRIER();
+    intent->call = INTENT_ACCEPT;
+    COMPILER_BARRIER();
+    fd = accept4(FD_LISTENERS + (int)listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) {
+        result = errno == ECONNABORTED || errno == EINTR ? 0 : err_from_errno(errno);
+        intent->call = INTENT_NOTHING;
+        if (result && result != ERR_AGAIN)
+            accept_pause(worker, LOG_EV_DESCRIPTORS_SHORT, strerror(errno));
+        return result;
+    }
+    MUST((uint32_t)fd < arena_records_limit(&worker->arena));
+    worker_open_record(worker, fd, listener);
+    COMPILER_BARRIER();
+    intent->call = INTENT_NOTHING;
+    return 0;
+}
+
+static void listener_add(struct worker *worker, unsigned listener)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.u64 = FD_LISTENERS + listener};
+
+    /* EPOLL_CTL_MOD is not allowed with EPOLLEXCLUSIVE (epoll_ctl(2)). */
+    (void)epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL, FD_LISTENERS + (int)listener, NULL);
+    if (epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, FD_LISTENERS + (int)listener, &event))
+        log_event(LOG_ERROR, LOG_EV_LISTENER_FAILED, "address=%s error=\"epoll_ctl: %s\"",
+                  worker->settings->listeners[listener].text, strerror(errno));
+}
+
+/* The kernel wakes exclusive waiters in the order in which they were added: without this, the first worker would take
+ * nearly all connections. */
+static void let_siblings_accept(struct worker *worker, unsigned listener)
+{
+    if (++worker->accepted_in_a_row < ACCEPTS_IN_A_ROW)
+        return;
+    worker->accepted_in_a_row = 0;
+    listener_add(worker, listener);
+}
+
+void worker_accept(struct worker *worker, unsigned listener)
+{
+    for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+        if (accept_one(worker, listener))
+            return;
+        let_siblings_accept(worker, listener);
+    }
+}
+
+void worker_listen(struct worker *worker)
+{
+    worker->accept_again_ns = 0;
+    if (!worker->is_listening)
+        return;
+    for (unsigned i = 0; i < worker->settings->listener_count; i++) {
+        listener_add(worker, i);
+        worker_accept(worker, i); /* a wake-up that a dead worker took is not given again */
+    }
+}

@@ -1,0 +1,229 @@
+#include "core/arena.h"
+
+#include "base/assert.h"
+#include "base/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define BLOCKS_PER_RECORD 2u
+
+static size_t round_up(size_t value, size_t step)
+{
+    return (value + step - 1) / step * step;
+}
+
+static uint64_t layout_hash(void)
+{
+    const uint64_t parts[] = {sizeof(struct arena_core), sizeof(struct record), sizeof(struct record_head),
+                              sizeof(struct intent),     BLOCK_SIZE,            RECORD_PROTOCOL_BYTES};
+    uint64_t hash = 14695981039346656037ULL;
+
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        hash = (hash ^ parts[i]) * 1099511628211ULL;
+    return hash;
+}
+
+static void arena_place(struct arena *arena, uint32_t record_count)
+{
+    arena->records_offset = round_up(ARENA_PAGE_SIZE + sizeof(struct arena_core), ARENA_PAGE_SIZE);
+    arena->blocks_offset = arena->records_offset +
+                           round_up((size_t)record_count * sizeof(struct record), ARENA_PAGE_SIZE);
+}
+
+static size_t arena_total(struct arena *arena, uint32_t record_count)
+{
+    arena_place(arena, record_count);
+    return arena->blocks_offset + (size_t)record_count * BLOCKS_PER_RECORD * BLOCK_SIZE;
+}
+
+static int arena_attach(struct arena *arena, size_t size)
+{
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, arena->fd, 0);
+
+    if (memory == MAP_FAILED)
+        return err_from_errno(errno);
+    /* A core dump of a worker must neither be huge nor show the clients' bytes. */
+    (void)madvise(memory, size, MADV_DONTDUMP);
+    arena->size = size;
+    arena->page = memory;
+    arena->core = (struct arena_core *)((char *)memory + ARENA_PAGE_SIZE);
+    return 0;
+}
+
+static void arena_find_parts(struct arena *arena)
+{
+    arena_place(arena, arena->core->record_count);
+    arena->records = (struct record *)((char *)arena->page + arena->records_offset);
+    arena->blocks = (char *)arena->page + arena->blocks_offset;
+}
+
+static void arena_write_headers(struct arena *arena, uint32_t slot, uint32_t generation, uint32_t records)
+{
+    arena->page->magic = ARENA_MAGIC;
+    arena->page->wire_version = ARENA_WIRE_VERSION;
+    arena->page->slot = slot;
+    arena->page->generation = generation;
+    arena->page->size = arena->size;
+    arena->core->magic = ARENA_MAGIC;
+    arena->core->layout = layout_hash();
+    arena->core->record_count = records;
+    arena->core->block_count = records * BLOCKS_PER_RECORD;
+    arena->core->epoll_fd = arena->core->wakeup_fd = arena->core->keeper_pidfd = -1;
+    arena->core->next_serial = 1;
+}
+
+int arena_create(struct arena *arena, uint32_t slot, uint32_t generation, uint32_t record_count)
+{
+    const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+    size_t size = arena_total(arena, record_count);
+    int result;
+
+    *arena = (struct arena){.fd = -1};
+    if (record_count == 0 || record_count > (1u << 24))
+        return ERR_INVALID;
+    arena->fd = fd_memfd("holdfast-arena", size, 0);
+    if (arena->fd < 0)
+        return arena->fd;
+    result = fallocate(arena->fd, 0, 0, (off_t)arena_total(arena, 0)) ? err_from_errno(errno) : 0;
+    if (!result && fcntl(arena->fd, F_ADD_SEALS, seals))
+        result = err_from_errno(errno);
+    if (!result)
+        result = arena_attach(arena, size);
+    if (result) {
+        fd_close(&arena->fd);
+        return result;
+    }
+    arena_write_headers(arena, slot, generation, record_count);
+    arena_find_parts(arena);
+    return 0;
+}
+
+int arena_map(struct arena *arena, int fd)
+{
+    off_t size = lseek(fd, 0, SEEK_END);
+    int result;
+
+    *arena = (struct arena){.fd = fd};
+    if (size < (off_t)(ARENA_PAGE_SIZE + sizeof(struct arena_core)))
+        return ERR_INVALID;
+    result = arena_attach(arena, (size_t)size);
+    if (result)
+        return result;
+    if (arena->page->magic != ARENA_MAGIC || arena->core->magic != ARENA_MAGIC)
+        result = ERR_INVALID;
+    else if (arena->core->layout != layout_hash() || arena->page->wire_version != ARENA_WIRE_VERSION)
+        result = ERR_VERSION;
+    if (result) {
+        munmap(arena->page, arena->size);
+        return result;
+    }
+    arena_find_parts(arena);
+    return 0;
+}
+
+int arena_page_map(int fd, struct arena_page **page)
+{
+    void *memory;
+
+    if (lseek(fd, 0, SEEK_END) < (off_t)ARENA_PAGE_SIZE)
+        return ERR_INVALID;
+    memory = mmap(NULL, ARENA_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (memory == MAP_FAILED)
+        return err_from_errno(errno);
+    *page = memory;
+    if ((*page)->magic == ARENA_MAGIC)
+        return 0;
+    arena_page_unmap(page);
+    return ERR_INVALID;
+}
+
+void arena_page_unmap(struct arena_page **page)
+{
+    if (*page)
+        munmap(*page, ARENA_PAGE_SIZE);
+    *page = NULL;
+}
+
+void arena_close(struct arena *arena)
+{
+    if (arena->page)
+        munmap(arena->page, arena->size);
+    arena->page = NULL;
+    fd_close(&arena->fd);
+}
+
+void arena_make_private(struct arena *arena)
+{
+    void *from = (char *)arena->page + arena->records_offset;
+    void *memory = mmap(from, arena->size - arena->records_offset, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+
+    MUST(memory == from);
+    arena->core->epoll_fd = arena->core->wakeup_fd = arena->core->keeper_pidfd = -1;
+    arena->page->connections = 0;
+}
+
+void arena_reset(struct arena *arena)
+{
+    uint32_t limit = arena_records_limit(arena);
+
+    for (uint32_t n = 0; n < limit; n++)
+        memset(&arena->records[n], 0, sizeof arena->records[n]);
+    memset(arena->core->intents, 0, sizeof arena->core->intents);
+    arena->core->epoll_fd = arena->core->wakeup_fd = arena->core->keeper_pidfd = -1;
+    arena->page->connections = 0;
+}
+
+/* Allocates one extent and then counts it: a death in between only allocates it twice. */
+static int extent_add(struct arena *arena, _Atomic uint32_t *extents, size_t at, size_t length)
+{
+    if (at + length > arena->size)
+        length = arena->size - at;
+    if (ARENA_SHARED && fallocate(arena->fd, 0, (off_t)at, (off_t)length))
+        return errno == EINTR ? ERR_AGAIN : ERR_NO_MEMORY;
+    *extents += 1;
+    return 0;
+}
+
+int arena_record_reserve(struct arena *arena, uint32_t number)
+{
+    const size_t length = ARENA_RECORD_EXTENT * sizeof(struct record);
+
+    if (number >= arena->core->record_count)
+        return ERR_LIMIT;
+    while (number >= arena->core->record_extents * ARENA_RECORD_EXTENT) {
+        size_t at = arena->records_offset + arena->core->record_extents * length;
+        int result = extent_add(arena, &arena->core->record_extents, at, length);
+
+        if (result)
+            return result;
+    }
+    return 0;
+}
+
+int arena_block_reserve(struct arena *arena, uint32_t number)
+{
+    const size_t length = (size_t)ARENA_BLOCK_EXTENT * BLOCK_SIZE;
+
+    if (number >= arena->core->block_count)
+        return ERR_LIMIT;
+    while (number >= arena->core->block_extents * ARENA_BLOCK_EXTENT) {
+        size_t at = arena->blocks_offset + arena->core->block_extents * length;
+        int result = extent_add(arena, &arena->core->block_extents, at, length);
+
+        if (result)
+            return result;
+    }
+    return 0;
+}
+
+uint32_t arena_records_limit(const struct arena *arena)
+{
+    uint32_t limit = arena->core->record_extents * ARENA_RECORD_EXTENT;
+
+    return limit < arena->core->record_count ? limit : arena->core->record_count;
+}

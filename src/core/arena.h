@@ -1,0 +1,189 @@
+/* The arena: everything of a worker that must survive the worker.
+ *
+ * One sealed memfd per slot, mapped MAP_SHARED by the keeper, by each worker in turn, and (its first page only)
+ * by the master. It reads, from offset 0:
+ *
+ *   page      one page, `struct arena_page`: a frozen wire format, since the master that reads it may be of
+ *             another version than the worker that writes it
+ *   core      `struct arena_core`: what keeper and worker share: intents, watchdog words, crash report, the
+ *             descriptors that are no connections. Its layout belongs to one build: keeper and worker run
+ *             the same image by nature
+ *   records   one `struct record` per descriptor number: record n describes descriptor n
+ *   blocks    BLOCK_SIZE bytes each: ring buffers, handed out to records
+ *
+ * Records and blocks are allocated (fallocate) by extents as they come into use, so that memory is short at a
+ * place that can refuse, and never as a SIGBUS later.
+ *
+ * Who writes: the master only `order*` and `pokes` of the page; the keeper only `keeper`, deaths and state;
+ * the worker all the rest. Whatever a worker writes may be torn by its death at any instruction: see record.h
+ * and ledger.h for how it is settled. */
+#ifndef HOLDFAST_CORE_ARENA_H
+#define HOLDFAST_CORE_ARENA_H
+
+#include "base/err.h"
+#include "core/intent.h"
+#include "core/record.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define ARENA_MAGIC 0x315453464c4f4848ULL /* the bytes HHOLFST1 in memory order */
+#define ARENA_WIRE_VERSION 1u
+#define ARENA_PAGE_SIZE 4096u
+#define ARENA_RECORD_EXTENT 128u /* records: 64 KiB */
+#define ARENA_BLOCK_EXTENT 16u   /* blocks: 256 KiB */
+#define BLOCK_SIZE 16384u
+
+#ifndef HOLDFAST_PLAIN_FORK
+#define ARENA_SHARED 1
+#else
+#define ARENA_SHARED 0 /* the price comparison and valgrind: private memory, nothing survives */
+#endif
+
+enum arena_order {
+    ARENA_ORDER_RUN = 0,
+    ARENA_ORDER_DRAIN = 1, /* finish what runs until order_deadline_ns, then leave */
+    ARENA_ORDER_STOP = 2,  /* leave at once */
+    ARENA_ORDER_QUIET = 3, /* stop accepting, go on with what is open */
+};
+
+enum arena_state {
+    ARENA_STATE_NEW = 0,
+    ARENA_STATE_STARTING = 1, /* a worker was cloned and has not yet accepted */
+    ARENA_STATE_READY = 2,
+    ARENA_STATE_DRAINING = 3,
+    ARENA_STATE_LEFT = 4,    /* the worker is done; its keeper leaves too */
+    ARENA_STATE_BACKOFF = 5, /* crash loop: the keeper waits before the next worker */
+    ARENA_STATE_FAILED = 6,  /* a worker could not start, for a reason that trying again does not mend */
+};
+
+/* The frozen page. Fields are only ever added at the end (and `wire_version` counts). All integers are of the
+ * machine's order; sizes in bytes, times CLOCK_MONOTONIC in nanoseconds, pids as the writer sees them. */
+struct arena_page {
+    uint64_t magic;
+    uint32_t wire_version;
+    uint32_t slot;
+    uint32_t generation;
+    uint32_t reserved;
+    uint64_t size;
+    /* orders: written by the master only */
+    _Atomic uint32_t order;
+    _Atomic uint32_t pokes; /* siblings: "look at your listeners again" */
+    _Atomic uint64_t order_deadline_ns;
+    /* processes */
+    _Atomic int32_t keeper_pid; /* written by whoever is keeper */
+    _Atomic int32_t worker_pid; /* written by the kernel (CLONE_PARENT_SETTID) */
+    _Atomic uint64_t keeper_beat_ns;
+    _Atomic uint32_t state;
+    _Atomic uint32_t takeovers; /* how often a worker became keeper */
+    /* lives and deaths */
+    _Atomic uint32_t deaths;       /* of workers, whatever the cause */
+    _Atomic uint32_t revivals;     /* completed */
+    _Atomic uint32_t crash_loops;  /* how often the slot started again empty */
+    _Atomic uint32_t poisoned;     /* requests that were not run again */
+    _Atomic uint64_t died_ns;      /* when the keeper learnt of the last death */
+    _Atomic uint64_t revived_ns;   /* when the last revival had driven its last record */
+    _Atomic uint32_t reconciled;   /* counters that the kernel corrected at revivals */
+    _Atomic uint32_t odd;          /* records that did not agree with the kernel */
+    /* counters of the worker */
+    _Atomic uint64_t connections; /* open now */
+    _Atomic uint64_t accepted;
+    _Atomic uint64_t requests;
+    _Atomic uint64_t started_ns; /* when the present worker began */
+    _Atomic uint64_t blocks_used, records_used;
+    _Atomic uint64_t accepted_by_listener[64];
+    _Atomic uint32_t listening; /* the worker still holds the listeners */
+};
+_Static_assert(sizeof(struct arena_page) <= ARENA_PAGE_SIZE, "the frozen page is one page");
+
+#define ARENA_THREADS 65 /* thread 0 is the loop, the others are the pool */
+#define ARENA_CRASH_TEXT 3072
+
+/* What the crash handler could still write; read by the next worker and the keeper. */
+enum { ARENA_CRASH_NONE = 0, ARENA_CRASH_WRITING = 1, ARENA_CRASH_NAMED = 2, ARENA_CRASH_COMPLETE = 3 };
+struct arena_crash {
+    _Atomic uint32_t valid; /* NAMED: all but the text can be read */
+    int32_t signal;
+    int32_t thread;
+    int32_t from_outside; /* sent by another process: nobody's fault here */
+    uint64_t address;
+    uint32_t text_length;
+    char text[ARENA_CRASH_TEXT];
+};
+
+struct arena_core {
+    uint64_t magic;
+    uint64_t layout; /* hash of the sizes below: keeper and worker must agree */
+    uint32_t record_count, block_count;
+    /* extents in use; monotone, written before the extent is used */
+    _Atomic uint32_t record_extents, block_extents;
+    /* descriptors that are no connections; -1: none */
+    _Atomic int32_t epoll_fd;
+    _Atomic int32_t wakeup_fd;
+    _Atomic int32_t keeper_pidfd;
+    /* watchdog: the loop is odd while it handles events */
+    _Atomic uint64_t turns;
+    _Atomic uint32_t watchdog_kill; /* the keeper marks its own kill before it kills */
+    _Atomic uint32_t fault;         /* set by the keeper: the last worker died by its own fault, in thread */
+    _Atomic uint32_t fault_thread;  /* … number fault_thread; cleared by the worker that has noted the blame */
+    _Atomic uint32_t blamed;        /* number + 1 of the record whose request is not run again, or 0 */
+    _Atomic uint32_t blamed_crashes; /* record_head.crashes before the blame: it counts once */
+    _Atomic uint32_t empty;         /* set by the keeper: start with nothing, close everything */
+    _Atomic uint32_t counters_lie;  /* the self-test failed: never guess, close instead */
+    _Atomic uint64_t next_serial;   /* of connections; never 0 */
+    struct arena_crash crash;
+    struct intent intents[ARENA_THREADS];
+};
+
+/* A mapping of an arena in this process. */
+struct arena {
+    int fd;
+    size_t size;
+    struct arena_page *page;
+    struct arena_core *core;
+    struct record *records;
+    char *blocks;
+    size_t records_offset, blocks_offset;
+};
+
+/* Makes a sealed memfd for one slot with room for `record_count` descriptors, maps it and writes its headers.
+ * Returns 0, ERR_NO_MEMORY, ERR_NO_DESCRIPTORS or ERR_INVALID. The caller owns `arena` (arena_close). */
+WARN_UNUSED int arena_create(struct arena *arena, uint32_t slot, uint32_t generation, uint32_t record_count);
+/* Maps an existing one. ERR_VERSION when it was made by another build, ERR_INVALID when it is none. Takes no
+ * ownership of `fd` on failure. */
+WARN_UNUSED int arena_map(struct arena *arena, int fd);
+/* Maps the first page only, which every version understands. Unmap with arena_page_unmap. */
+WARN_UNUSED int arena_page_map(int fd, struct arena_page **page);
+void arena_page_unmap(struct arena_page **page);
+/* Unmaps and closes. */
+void arena_close(struct arena *arena);
+/* Plain-fork builds only: replaces records and blocks by private memory, which nothing survives. */
+void arena_make_private(struct arena *arena);
+/* Forgets every record and block (all become FREE): for a slot that starts again empty. */
+void arena_reset(struct arena *arena);
+
+/* Makes sure that record n may be touched. 0; ERR_LIMIT beyond record_count; ERR_NO_MEMORY. */
+WARN_UNUSED int arena_record_reserve(struct arena *arena, uint32_t number);
+/* Makes sure that block n may be touched. The same errors. */
+WARN_UNUSED int arena_block_reserve(struct arena *arena, uint32_t number);
+
+/* Records that may be touched, from 0. */
+uint32_t arena_records_limit(const struct arena *arena);
+
+static inline struct record *arena_record(struct arena *arena, uint32_t number)
+{
+    return &arena->records[number];
+}
+
+static inline uint32_t arena_number(const struct arena *arena, const struct record *record)
+{
+    return (uint32_t)(record - arena->records);
+}
+
+static inline char *arena_block(struct arena *arena, uint32_t number)
+{
+    return arena->blocks + (size_t)number * BLOCK_SIZE;
+}
+
+#endif

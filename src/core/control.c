@@ -1,0 +1,232 @@
+#include "core/control.h"
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "core/control_wire.h"
+#include "core/listeners.h"
+#include "core/master.h"
+#include "core/status.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define SEND_TIMEOUT_MS 1000 /* a client that does not read its answer is dropped */
+
+struct client {
+    int fd; /* owned; -1: free */
+    size_t length;
+    char request[CONTROL_REQUEST_MAX];
+};
+
+struct control {
+    int listener_fd; /* owned */
+    struct client clients[CONTROL_CLIENTS_MAX];
+};
+
+/* --- the socket --- */
+
+static void address_of(const struct master *master, struct core_listener *listener)
+{
+    struct sockaddr_un *address = (struct sockaddr_un *)&listener->address;
+
+    *listener = (struct core_listener){.kind = CORE_LISTENER_UNIX, .length = sizeof *address};
+    address->sun_family = AF_UNIX;
+    strcpy(address->sun_path, master->settings.control_path);
+}
+
+static int open_control(struct master *master, int *fd)
+{
+    struct core_listener listener;
+    char why[128] = "";
+    int result = anchor_link_get(&master->anchor, "control", fd);
+
+    if (result != ERR_NOT_FOUND)
+        return result;
+    address_of(master, &listener);
+    *fd = listener_open(&listener, why, sizeof why);
+    if (*fd < 0) {
+        log_event(LOG_ERROR, LOG_EV_LISTENER_FAILED, "control=\"%s\" error=\"%s\" next=\"%s\"",
+                  master->settings.control_path, why,
+                  "is another server running? name another path with `control`");
+        return *fd;
+    }
+    (void)chmod(master->settings.control_path, 0600);
+    return anchor_link_put(&master->anchor, "control", *fd);
+}
+
+int control_start(struct master *master)
+{
+    struct control *control;
+    int result;
+
+    if (master->control)
+        return 0;
+    control = calloc(1, sizeof *control);
+    if (!control)
+        return ERR_NO_MEMORY;
+    for (int i = 0; i < CONTROL_CLIENTS_MAX; i++)
+        control->clients[i].fd = -1;
+    result = open_control(master, &control->listener_fd);
+    if (result) {
+        free(control);
+        return result;
+    }
+    master->control = control;
+    return 0;
+}
+
+void control_stop(struct master *master)
+{
+    struct core_listener listener;
+
+    if (!master->control)
+        return;
+    address_of(master, &listener);
+    listener_unlink(&listener);
+    fd_close(&master->control->listener_fd);
+    for (int i = 0; i < CONTROL_CLIENTS_MAX; i++)
+        fd_close(&master->control->clients[i].fd);
+    free(master->control);
+    master->control = NULL;
+    (void)!anchor_link_del(&master->anchor, "control");
+}
+
+/* --- answers --- */
+
+static void answer(struct client *client, json_t *object)
+{
+    char *text = json_dumps(object, JSON_COMPACT | JSON_ENSURE_ASCII);
+
+    json_decref(object);
+    if (!text || fd_write_all(client->fd, text, strlen(text)) || fd_write_all(client->fd, "\n", 1))
+        fd_close(&client->fd);
+    free(text);
+}
+
+static void refuse(struct client *client, const char *error, const char *next)
+{
+    answer(client, json_pack("{s:b, s:s, s:s}", "ok", 0, "error", error, "next", next));
+}
+
+static void command_status(struct master *master, struct client *client)
+{
+    answer(client, json_pack("{s:b, s:o}", "ok", 1, "result", status_json(master)));
+}
+
+static void command_stop(struct master *master, struct client *client, int graceful)
+{
+    master_stop(master, graceful);
+    answer(client, json_pack("{s:b, s:{s:i, s:s}}", "ok", 1, "result", "anchor", (int)master->hello.anchor,
+                             "phase", master_phase_name(master)));
+}
+
+static void obey(struct master *master, struct client *client, const char *command)
+{
+    log_event(LOG_DEBUG, LOG_EV_CONTROL, "command=\"%.40s\"", command);
+    if (!strcmp(command, "status"))
+        command_status(master, client);
+    else if (!strcmp(command, "stop"))
+        command_stop(master, client, 1);
+    else if (!strcmp(command, "stop-now"))
+        command_stop(master, client, 0);
+    else
+        refuse(client, "unknown command", "this server may be older than the command line: compare versions");
+}
+
+static void take_line(struct master *master, struct client *client, const char *line, size_t length)
+{
+    json_error_t error;
+    json_t *request = json_loadb(line, length, 0, &error);
+    const char *command = json_string_value(json_object_get(request, "command"));
+
+    if (command)
+        obey(master, client, command);
+    else
+        refuse(client, "the request is no JSON object with a \"command\"", "see docs/control.md");
+    json_decref(request);
+}
+
+/* --- clients --- */
+
+static int may_command(int fd)
+{
+    struct ucred peer;
+    socklen_t length = sizeof peer;
+
+    return !getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) && (peer.uid == 0 || peer.uid == geteuid());
+}
+
+/* Reading never blocks (MSG_DONTWAIT); writing may, for a moment: answers are short. */
+static void accept_client(struct control *control)
+{
+    const struct timeval patience = {SEND_TIMEOUT_MS / 1000, SEND_TIMEOUT_MS % 1000 * 1000};
+    int fd = accept4(control->listener_fd, NULL, NULL, SOCK_CLOEXEC);
+
+    if (fd < 0)
+        return;
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    for (int i = 0; i < CONTROL_CLIENTS_MAX && may_command(fd); i++)
+        if (control->clients[i].fd < 0) {
+            control->clients[i].fd = fd;
+            control->clients[i].length = 0;
+            return;
+        }
+    close(fd);
+}
+
+static void read_client(struct master *master, struct client *client)
+{
+    ssize_t count = recv(client->fd, client->request + client->length,
+                         sizeof client->request - client->length, MSG_DONTWAIT);
+    char *end;
+
+    if (count < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (count <= 0) {
+        fd_close(&client->fd);
+        return;
+    }
+    client->length += (size_t)count;
+    while (client->fd >= 0 && (end = memchr(client->request, '\n', client->length))) {
+        size_t line = (size_t)(end - client->request) + 1;
+
+        take_line(master, client, client->request, line);
+        client->length -= line;
+        memmove(client->request, end + 1, client->length);
+    }
+    if (client->length == sizeof client->request)
+        fd_close(&client->fd);
+}
+
+nfds_t control_collect(struct master *master, struct pollfd *polled)
+{
+    const struct control *control = master->control;
+
+    if (!control)
+        return 0;
+    polled[0] = (struct pollfd){.fd = control->listener_fd, .events = POLLIN};
+    for (int i = 0; i < CONTROL_CLIENTS_MAX; i++)
+        polled[1 + i] = (struct pollfd){.fd = control->clients[i].fd, .events = POLLIN};
+    return CONTROL_FDS_MAX;
+}
+
+void control_ready(struct master *master, const struct pollfd *polled, nfds_t count)
+{
+    struct control *control = master->control;
+
+    if (!control || count != CONTROL_FDS_MAX)
+        return;
+    for (int i = 0; i < CONTROL_CLIENTS_MAX; i++)
+        if (polled[1 + i].revents && control->clients[i].fd == polled[1 + i].fd)
+            read_client(master, &control->clients[i]);
+    if (polled[0].revents)
+        accept_client(control);
+}

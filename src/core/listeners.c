@@ -1,0 +1,138 @@
+#include "core/listeners.h"
+
+#include "base/fd.h"
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define BACKLOG 4096 /* the kernel cuts it to net.core.somaxconn */
+
+static int set_option(int fd, int level, int option, int value)
+{
+    return setsockopt(fd, level, option, &value, sizeof value);
+}
+
+static int set_tcp_options(int fd, const struct core_listener *listener)
+{
+    if (set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) || set_option(fd, SOL_SOCKET, SO_OOBINLINE, 1) ||
+        set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1) || set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1))
+        return -1;
+    if (listener->address.ss_family == AF_INET6)
+        return set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, listener->kind == CORE_LISTENER_IPV6);
+    return 0;
+}
+
+/* 1 if somebody listens on the path. */
+static int unix_is_alive(const struct core_listener *listener)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), alive;
+
+    alive = fd >= 0 && (!connect(fd, (const struct sockaddr *)&listener->address, listener->length) ||
+                        errno == EAGAIN);
+    fd_close(&fd);
+    return alive;
+}
+
+static int make_room_for_unix(const struct core_listener *listener)
+{
+    const char *path = ((const struct sockaddr_un *)&listener->address)->sun_path;
+    struct stat status;
+
+    if (lstat(path, &status))
+        return 0;
+    if (!S_ISSOCK(status.st_mode) || unix_is_alive(listener)) {
+        errno = EADDRINUSE;
+        return -1;
+    }
+    return unlink(path);
+}
+
+static int open_unix(const struct core_listener *listener)
+{
+    const char *path = ((const struct sockaddr_un *)&listener->address)->sun_path;
+    int fd;
+
+    if (make_room_for_unix(listener))
+        return -1;
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd >= 0 && (bind(fd, (const struct sockaddr *)&listener->address, listener->length) ||
+                    chmod(path, 0666) || listen(fd, BACKLOG))) {
+        int number = errno;
+
+        fd_close(&fd);
+        errno = number;
+    }
+    return fd;
+}
+
+static int open_tcp(const struct core_listener *listener)
+{
+    int fd =
+        socket(listener->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP);
+
+    if (fd >= 0 && (set_tcp_options(fd, listener) ||
+                    bind(fd, (const struct sockaddr *)&listener->address, listener->length) ||
+                    listen(fd, BACKLOG))) {
+        int number = errno;
+
+        fd_close(&fd);
+        errno = number;
+    }
+    return fd;
+}
+
+/* ":PORT" on a machine without IPv6. */
+static int open_any_ipv4(const struct core_listener *listener)
+{
+    const struct sockaddr_in6 *any = (const struct sockaddr_in6 *)&listener->address;
+    struct core_listener ipv4 = {.kind = CORE_LISTENER_IPV4, .length = sizeof(struct sockaddr_in)};
+    struct sockaddr_in *address = (struct sockaddr_in *)&ipv4.address;
+
+    address->sin_family = AF_INET;
+    address->sin_port = any->sin6_port;
+    return open_tcp(&ipv4);
+}
+
+int listener_open(const struct core_listener *listener, char *why, size_t why_size)
+{
+    int fd = listener->kind == CORE_LISTENER_UNIX ? open_unix(listener) : open_tcp(listener);
+
+    if (fd < 0 && listener->kind == CORE_LISTENER_ANY && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL))
+        fd = open_any_ipv4(listener);
+    if (fd >= 0)
+        return fd;
+    snprintf(why, why_size, "%s", strerror(errno));
+    return errno ? err_from_errno(errno) : ERR_IO;
+}
+
+void listener_steer_away(int fd)
+{
+    /* The packet begins with the TCP header; its flags are byte 13. */
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
+        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x12),                 /* SYN and ACK */
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x02, 0, 1),           /* SYN alone: */
+        BPF_STMT(BPF_RET | BPF_K, 0),                              /* drop */
+        BPF_STMT(BPF_RET | BPF_K, 0xffffffff),                     /* else keep */
+    };
+    const struct sock_fprog program = {sizeof code / sizeof *code, code};
+    int family = 0;
+    socklen_t length = sizeof family;
+
+    if (!getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &length) && family != AF_UNIX)
+        (void)setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
+
+void listener_unlink(const struct core_listener *listener)
+{
+    if (listener->kind == CORE_LISTENER_UNIX)
+        (void)unlink(((const struct sockaddr_un *)&listener->address)->sun_path);
+}

@@ -1,0 +1,123 @@
+/* The connection record: all that is known of one connection, in the arena, at the index of its descriptor.
+ *
+ * Death may come between any two instructions, so the record has three kinds of words:
+ *
+ *   life      says what the descriptor is. FREE -> ACCEPTING -> OPEN -> CLOSING -> (close) -> FREE:
+ *
+ *                 accept4/recvmsg           record filled          record_close
+ *       FREE ------------------> ACCEPTING -------------> OPEN ----------------> CLOSING --close--> FREE
+ *
+ *             The descriptor exists from before ACCEPTING until after CLOSING. Revival adopts a connected socket
+ *             whose record is FREE or ACCEPTING, and closes again what it finds CLOSING.
+ *   lone      rx, tx, deadline_ns …: one word each, stored whole. rx and tx mirror the kernel's counters; only
+ *             the record of the intent can be behind, and the kernel says by how much (ledger.h).
+ *   head      everything that must change together. Two copies; `current` says which one counts.
+ *             record_begin copies it to the spare, the event works there, record_commit flips the word. A
+ *             death before the flip undoes the event, after it the event has happened. Compiler barriers are
+ *             enough: whoever reads the words next runs after this process's death, which orders memory.
+ *
+ * Streams are addressed by offset from the connection's first byte. A ring holds the offsets [from, to) at
+ * (offset - base) % BLOCK_SIZE of its block. */
+#ifndef HOLDFAST_CORE_RECORD_H
+#define HOLDFAST_CORE_RECORD_H
+
+#include "base/assert.h"
+
+#include <stdint.h>
+
+#define RECORD_MAGIC 0x52434f4eu /* "RCON" */
+#define RECORD_PROTOCOL_BYTES 104
+
+enum record_life { RECORD_FREE = 0, RECORD_ACCEPTING = 1, RECORD_OPEN = 2, RECORD_CLOSING = 3 };
+
+enum record_kind {
+    RECORD_TCP_ACCEPTED = 1,
+    RECORD_TCP_CONNECTED = 2, /* our SYN counts as one acknowledged byte */
+    RECORD_UNIX = 3,
+};
+
+/* The part that changes together. Bytes, offsets in bytes, times CLOCK_MONOTONIC in nanoseconds. */
+struct record_head {
+    /* input: bytes [taken, record.rx) lie in the ring */
+    uint32_t in_block; /* block number + 1, or 0 */
+    uint32_t out_block;
+    uint64_t in_base;
+    uint64_t taken;
+    /* output: the stream is decided up to `made`. Bytes [record.tx, made) come from the ring, except those in
+     * [file_from, made), which are the file's bytes from file_offset on. Nothing is made behind a file. */
+    uint64_t out_base;
+    uint64_t made;
+    int32_t file_fd; /* -1: none; owned by the worker's table of open files */
+    uint8_t end_of_input; /* the peer's FIN was read */
+    uint8_t shut;         /* our FIN was decided: set before shutdown(2) */
+    uint8_t crashes;      /* of workers while they handled this connection */
+    uint8_t reserved;
+    uint64_t file_from;
+    uint64_t file_offset;
+    /* the protocol's own state (http/exchange.h) */
+    _Alignas(8) unsigned char protocol[RECORD_PROTOCOL_BYTES];
+};
+
+struct record {
+    /* identity */
+    uint32_t magic;
+    volatile uint32_t life;
+    uint8_t kind;        /* enum record_kind */
+    uint8_t class_tag;   /* who drives it: conn_class */
+    uint16_t listener;   /* index of the listener it came from */
+    uint32_t serial_low; /* in the epoll data, so that an event for a former owner of the number is seen */
+    uint64_t serial;     /* unique within the slot */
+    uint64_t opened_ns;
+    /* lone words */
+    volatile uint64_t rx, tx;
+    volatile uint64_t deadline_ns; /* 0: none */
+    uint64_t reserved[2];
+    /* state */
+    volatile uint32_t current;
+    uint32_t padding;
+    struct record_head heads[2];
+};
+_Static_assert(sizeof(struct record) <= 512, "an idle connection costs half a kilobyte");
+
+#define COMPILER_BARRIER() __asm__ volatile("" ::: "memory")
+
+/* The head that counts. Read only. */
+static inline const struct record_head *record_head(const struct record *record)
+{
+    return &record->heads[record->current & 1];
+}
+
+/* Copies the head to the spare and returns the spare, to be changed and committed. */
+static inline struct record_head *record_begin(struct record *record)
+{
+#ifdef HOLDFAST_PLAIN_FORK
+    return &record->heads[0];
+#else
+    struct record_head *spare = &record->heads[(record->current + 1) & 1];
+
+    *spare = record->heads[record->current & 1];
+    COMPILER_BARRIER();
+    return spare;
+#endif
+}
+
+/* Makes what was changed since record_begin count. */
+static inline void record_commit(struct record *record)
+{
+#ifdef HOLDFAST_PLAIN_FORK
+    (void)record;
+#else
+    COMPILER_BARRIER();
+    record->current++;
+    COMPILER_BARRIER();
+#endif
+}
+
+static inline void record_set_life(struct record *record, enum record_life life)
+{
+    COMPILER_BARRIER();
+    record->life = life;
+    COMPILER_BARRIER();
+}
+
+#endif

@@ -1,0 +1,516 @@
+#include "core/worker.h"
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "core/crash.h"
+#include "core/keeper.h"
+#include "core/link.h"
+#include "core/revival.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define EVENTS_A_TURN 256
+#define LISTENERS_LINGER_NS (100 * NS_PER_MS) /* handshakes under way when the stop began still arrive */
+#define MEMORY_LOOK_NS (50 * NS_PER_MS)
+#define DRAIN_LOOK_NS (20 * NS_PER_MS)
+
+/* --- for classes --- */
+
+void worker_give_block(struct worker *worker, uint32_t block)
+{
+    blocks_give(&worker->blocks, block - 1);
+}
+
+void worker_close(struct worker *worker, struct record *record)
+{
+    const struct record_head *head = record_head(record);
+    uint32_t number = arena_number(&worker->arena, record);
+
+    MUST(record->magic == RECORD_MAGIC && record->life == RECORD_OPEN);
+    record_set_life(record, RECORD_CLOSING);
+    if (head->in_block)
+        worker_give_block(worker, head->in_block);
+    if (head->out_block)
+        worker_give_block(worker, head->out_block);
+    timers_remove(&worker->timers, number);
+    close((int)number);
+    record_set_life(record, RECORD_FREE);
+    worker->arena.page->connections--;
+    worker->arena.page->records_used = worker->arena.page->connections;
+    if (worker->accept_again_ns > worker->now_ns)
+        worker->accept_again_ns = worker->now_ns;
+}
+
+void worker_again(struct worker *worker, struct record *record)
+{
+    struct conn_side *side = worker_side(worker, record);
+
+    if (side->is_again)
+        return;
+    side->is_again = 1;
+    worker->again[worker->again_count++] = arena_number(&worker->arena, record);
+}
+
+void worker_again_later(struct worker *worker, struct record *record)
+{
+    worker_side(worker, record)->wants_memory = 1;
+    timers_set(&worker->timers, arena_number(&worker->arena, record), worker->now_ns + MEMORY_LOOK_NS);
+}
+
+void worker_file_use(struct worker *worker, int fd)
+{
+    if (worker->side[fd].file_references++ == 0)
+        worker->files++;
+    MUST(worker->side[fd].file_references != 0);
+}
+
+void worker_file_drop(struct worker *worker, int fd)
+{
+    MUST(worker->side[fd].file_references > 0);
+    if (--worker->side[fd].file_references > 0)
+        return;
+    worker->files--;
+    close(fd);
+}
+
+void worker_set_deadline(struct worker *worker, struct record *record, uint64_t deadline_ns)
+{
+    record->deadline_ns = deadline_ns;
+    if (deadline_ns)
+        timers_set(&worker->timers, arena_number(&worker->arena, record), deadline_ns);
+}
+
+void worker_drive(struct worker *worker, struct record *record, unsigned events)
+{
+    struct intent *intent = worker->intent;
+
+    intent->record = arena_number(&worker->arena, record) + 1;
+    COMPILER_BARRIER();
+    worker->service->classes[record->class_tag]->ready(worker, record, events);
+    COMPILER_BARRIER();
+    intent->request = 0;
+    intent->record = 0;
+}
+
+/* --- becoming a worker --- */
+
+static void take_signals(void)
+{
+    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2, SIGWINCH};
+    sigset_t none;
+
+    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
+        (void)signal(ignored[i], SIG_IGN);
+    (void)signal(SIGCHLD, SIG_DFL);
+    sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+_Noreturn static void worker_cannot_start(struct worker *worker, const char *step, int error)
+{
+    log_event(LOG_ERROR, LOG_EV_WORKER_FAILED, "slot=%u step=\"%s\" error=\"%s\" errno=\"%s\"",
+              worker->arena.page->slot, step, err_text(error), strerror(errno));
+    worker->arena.page->state = ARENA_STATE_FAILED;
+    (void)!link_send(FD_LINK, LINK_FAILED, worker->arena.page->slot, worker->arena.page->generation, error);
+    _exit(KEEPER_EXIT_FAILED);
+}
+
+/* Mapped for every number, touched as they come into use. */
+static void *map_numbers(const struct worker *worker, size_t item_size)
+{
+    size_t size = worker->arena.core->record_count * item_size;
+    void *memory =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static int worker_private_memory(struct worker *worker)
+{
+    int result;
+
+    worker->side = map_numbers(worker, sizeof *worker->side);
+    worker->again = map_numbers(worker, sizeof *worker->again);
+    if (!worker->side || !worker->again)
+        return ERR_NO_MEMORY;
+    result = timers_init(&worker->timers, worker->arena.core->record_count);
+    return result ? result : blocks_init(&worker->blocks, &worker->arena);
+}
+
+static void worker_fini(struct worker *worker)
+{
+    pool_stop(&worker->pool);
+    worker->service->stop(worker);
+    timers_fini(&worker->timers);
+    blocks_fini(&worker->blocks);
+    munmap(worker->side, worker->arena.core->record_count * sizeof *worker->side);
+    munmap(worker->again, worker->arena.core->record_count * sizeof *worker->again);
+}
+
+static int add_plain(struct worker *worker, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = (uint64_t)fd};
+
+    if (!epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, fd, &event) ||
+        (errno == EEXIST && !epoll_ctl(worker->epoll_fd, EPOLL_CTL_MOD, fd, &event)))
+        return 0;
+    return err_from_errno(errno);
+}
+
+/* The descriptors that are no connections: found in the arena, or made. A death between making one and noting it
+ * leaves a stray that revival closes. */
+static int worker_own_descriptors(struct worker *worker)
+{
+    struct arena_core *core = worker->arena.core;
+    int result = 0;
+
+    if (core->epoll_fd < 0)
+        core->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (core->wakeup_fd < 0)
+        core->wakeup_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (core->epoll_fd < 0 || core->wakeup_fd < 0)
+        return err_from_errno(errno);
+    worker->epoll_fd = core->epoll_fd;
+    result = add_plain(worker, core->wakeup_fd);
+    if (!result)
+        result = add_plain(worker, FD_LINK);
+    return result;
+}
+
+/* Returns 1 if the keeper is dead already. */
+static int watch_keeper(struct worker *worker, pid_t keeper)
+{
+    struct arena_core *core = worker->arena.core;
+    int old = core->keeper_pidfd;
+
+    core->keeper_pidfd = -1;
+    fd_close(&old);
+    if (!ARENA_SHARED)
+        return 0; /* a plain fork cannot take over */
+    core->keeper_pidfd = (int)syscall(SYS_pidfd_open, keeper, 0);
+    if (core->keeper_pidfd < 0 || getppid() != keeper)
+        return 1;
+    return add_plain(worker, core->keeper_pidfd) != 0;
+}
+
+/* 0 when a former worker of a draining slot has closed them. */
+static int listeners_are_open(const struct worker *worker)
+{
+    int listening = 0;
+    socklen_t length = sizeof listening;
+
+    return worker->settings->listener_count == 0 ||
+           (!getsockopt(FD_LISTENERS, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) && listening);
+}
+
+static void worker_init(struct worker *worker, struct arena *arena, const struct service *service,
+                        const struct core_settings *settings)
+{
+    struct arena_core *core = arena->core;
+    int fresh, result;
+
+    *worker = (struct worker){.service = service, .settings = settings, .arena = *arena, .link_fd = FD_LINK};
+    worker->intent = &core->intents[0];
+    worker->now_ns = clock_monotonic_ns();
+    worker->is_listening = listeners_are_open(worker);
+    core->turns = core->turns | 1; /* the watchdog also watches a revival */
+    if (!ARENA_SHARED)
+        arena_make_private(&worker->arena);
+    fresh = core->epoll_fd < 0;
+    if ((result = crash_init(core)))
+        worker_cannot_start(worker, "signal handlers", result);
+    if ((result = worker_private_memory(worker)))
+        worker_cannot_start(worker, "private memory", result);
+    if ((result = worker_own_descriptors(worker)))
+        worker_cannot_start(worker, "epoll and eventfd", result);
+    if ((result = arena_record_reserve(&worker->arena, (uint32_t)worker_fixed_limit(settings))))
+        worker_cannot_start(worker, "first records", result);
+    if ((result = pool_init(&worker->pool, settings->threads, core->wakeup_fd)))
+        worker_cannot_start(worker, "thread pool", result);
+    worker->pool.thread_started = crash_thread;
+    if ((result = service->start(worker, FD_SNAPSHOT)))
+        worker_cannot_start(worker, "application", result);
+    if (!fresh)
+        revival_run(worker);
+}
+
+/* --- the loop --- */
+
+_Noreturn static void worker_leave(struct worker *worker)
+{
+    struct arena_page *page = worker->arena.page;
+
+    page->state = ARENA_STATE_LEFT;
+    (void)!link_send(FD_LINK, LINK_LEFT, page->slot, page->generation, 0);
+    _exit(0);
+}
+
+/* The listener's number stays taken by /dev/null: fixed numbers never become connections. */
+static void worker_stop_listening(struct worker *worker)
+{
+    worker->listeners_close_ns = 0;
+    worker->is_listening = 0;
+    for (unsigned i = 0; i < worker->settings->listener_count; i++) {
+        worker_accept(worker, i);
+        (void)epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL, FD_LISTENERS + (int)i, NULL);
+        (void)dup3(FD_NULL, FD_LISTENERS + (int)i, O_CLOEXEC);
+    }
+    worker->arena.page->listening = 0;
+    (void)!link_send(FD_LINK, LINK_QUIET, worker->arena.page->slot, worker->arena.page->generation, 0);
+}
+
+static void abandon_all(struct worker *worker)
+{
+    uint32_t limit = arena_records_limit(&worker->arena);
+
+    for (uint32_t n = 0; n < limit; n++) {
+        struct record *record = arena_record(&worker->arena, n);
+
+        if (record->life == RECORD_OPEN)
+            worker->service->classes[record->class_tag]->abandon(worker, record);
+    }
+}
+
+static int any_busy(struct worker *worker)
+{
+    uint32_t limit = arena_records_limit(&worker->arena);
+
+    for (uint32_t n = 0; n < limit; n++) {
+        const struct record *record = arena_record(&worker->arena, n);
+
+        if (record->life == RECORD_OPEN && !worker->service->classes[record->class_tag]->is_idle(record))
+            return 1;
+    }
+    return 0;
+}
+
+/* Idle connections are closed last: until then a request on them is still answered (and told to close). */
+static void worker_drain(struct worker *worker)
+{
+    const struct arena_page *page = worker->arena.page;
+    int is_over = worker->now_ns >= page->order_deadline_ns;
+
+    if (worker->listeners_close_ns && (worker->now_ns >= worker->listeners_close_ns || is_over))
+        worker_stop_listening(worker);
+    if (worker->listeners_close_ns || (!is_over && any_busy(worker)))
+        return;
+    log_event(LOG_INFO, LOG_EV_DRAIN_ENDED, "slot=%u cut_off=%d idle_closed=%llu", page->slot,
+              is_over && any_busy(worker), (unsigned long long)page->connections);
+    abandon_all(worker);
+    worker_leave(worker);
+}
+
+static void worker_obey(struct worker *worker)
+{
+    struct arena_page *page = worker->arena.page;
+    uint32_t order = page->order;
+
+    if (order == ARENA_ORDER_STOP) {
+        abandon_all(worker);
+        worker_leave(worker);
+    }
+    if (order == worker->order_seen)
+        return;
+    worker->order_seen = order;
+    if (order == ARENA_ORDER_DRAIN) {
+        worker->is_draining = 1;
+        worker->listeners_close_ns = worker->now_ns + LISTENERS_LINGER_NS;
+        page->state = ARENA_STATE_DRAINING;
+    } else if (order == ARENA_ORDER_QUIET) {
+        worker->listeners_close_ns = worker->now_ns + LISTENERS_LINGER_NS;
+    }
+}
+
+static void worker_read_link(struct worker *worker)
+{
+    struct link_message message;
+    int result;
+
+    while ((result = link_receive(FD_LINK, &message)) != ERR_AGAIN && result != ERR_CLOSED)
+        ;
+    if (result == ERR_CLOSED) /* the master's end is held by the anchor: it is gone, and nobody can command us */
+        (void)epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL, FD_LINK, NULL);
+    for (unsigned i = 0; worker->is_listening && i < worker->settings->listener_count; i++)
+        worker_accept(worker, i);
+}
+
+static void worker_become_keeper(struct worker *worker)
+{
+    int pidfd = worker->arena.core->keeper_pidfd;
+
+    worker->arena.core->keeper_pidfd = -1;
+    fd_close(&pidfd);
+    worker_fini(worker);
+    keeper_take_over(&worker->arena, worker->service, worker->settings);
+}
+
+static void worker_dispatch(struct worker *worker, const struct epoll_event *event)
+{
+    const struct arena_core *core = worker->arena.core;
+    uint32_t number = (uint32_t)event->data.u64, events = event->events;
+    struct record *record = arena_record(&worker->arena, number);
+
+    if (number >= (uint32_t)worker_fixed_limit(worker->settings) && record->life == RECORD_OPEN) {
+        if (record->serial_low == event->data.u64 >> 32)
+            worker_drive(worker, record,
+                         (events & EPOLLIN ? READY_IN : 0) | (events & EPOLLOUT ? READY_OUT : 0) |
+                             (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR) ? READY_IN | READY_HANGUP : 0));
+    } else if ((int)number == FD_LINK) {
+        worker_read_link(worker);
+    } else if ((int)number == core->wakeup_fd) {
+        pool_finish(&worker->pool);
+    } else if ((int)number == core->keeper_pidfd) {
+        worker_become_keeper(worker);
+    } else if (number >= FD_LISTENERS && number < (uint32_t)worker_fixed_limit(worker->settings)) {
+        worker_accept(worker, number - FD_LISTENERS);
+    }
+}
+
+static void worker_expire(struct worker *worker)
+{
+    uint32_t number;
+
+    while (timers_take_due(&worker->timers, worker->now_ns, &number)) {
+        struct record *record = arena_record(&worker->arena, number);
+
+        if (record->life != RECORD_OPEN)
+            continue;
+        if (worker->side[number].wants_memory) {
+            worker->side[number].wants_memory = 0;
+            if (record->deadline_ns)
+                timers_set(&worker->timers, number, record->deadline_ns);
+            worker_drive(worker, record, READY_IN | READY_OUT);
+            continue;
+        }
+        if (!record->deadline_ns)
+            continue;
+        if (record->deadline_ns > worker->now_ns) {
+            timers_set(&worker->timers, number, record->deadline_ns);
+            continue;
+        }
+        worker->intent->record = number + 1;
+        COMPILER_BARRIER();
+        worker->service->classes[record->class_tag]->expired(worker, record);
+        COMPILER_BARRIER();
+        worker->intent->record = 0;
+    }
+}
+
+static void worker_drive_again(struct worker *worker)
+{
+    uint32_t count = worker->again_count;
+
+    /* What is added meanwhile has its turn after the next look at the others. */
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t number = worker->again[i];
+        struct record *record = arena_record(&worker->arena, number);
+
+        worker->side[number].is_again = 0;
+        if (record->life == RECORD_OPEN)
+            worker_drive(worker, record, 0);
+    }
+    worker->again_count -= count;
+    memmove(worker->again, worker->again + count, worker->again_count * sizeof *worker->again);
+}
+
+static void worker_housekeeping(struct worker *worker)
+{
+    if (worker->accept_again_ns && worker->now_ns >= worker->accept_again_ns)
+        worker_listen(worker);
+    if (worker->now_ns < worker->housekeeping_ns)
+        return;
+    worker->housekeeping_ns = worker->now_ns + NS_PER_S;
+    blocks_trim(&worker->blocks, 2);
+    worker->service->housekeeping(worker);
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int wait_ms(const struct worker *worker)
+{
+    uint64_t until = timers_earliest(&worker->timers), now = worker->now_ns;
+
+    if (worker->again_count)
+        return 0;
+    if (worker->accept_again_ns)
+        until = earlier(until, worker->accept_again_ns);
+    if (worker->is_draining)
+        until = earlier(until, now + DRAIN_LOOK_NS);
+    if (worker->listeners_close_ns)
+        until = earlier(until, worker->listeners_close_ns);
+    if (worker->blocks.arena->core->block_extents > 2 || worker->files)
+        until = earlier(until, worker->housekeeping_ns); /* something may be given back */
+    if (until == UINT64_MAX)
+        return -1;
+    until = until > now ? (until - now + NS_PER_MS - 1) / NS_PER_MS : 0;
+    return until > 60000 ? 60000 : (int)until;
+}
+
+static void loop_is_busy(struct worker *worker, int busy)
+{
+    _Atomic uint64_t *turns = &worker->arena.core->turns;
+    uint64_t turn = atomic_load_explicit(turns, memory_order_relaxed);
+
+    /* Odd while events are handled; the watchdog looks for a number that is odd and stays. */
+    atomic_store_explicit(turns, busy ? turn | 1 : (turn | 1) + 1, memory_order_relaxed);
+}
+
+_Noreturn static void worker_loop(struct worker *worker)
+{
+    struct epoll_event events[EVENTS_A_TURN];
+
+    for (;;) {
+        int count;
+
+        loop_is_busy(worker, 0);
+        count = epoll_wait(worker->epoll_fd, events, EVENTS_A_TURN, wait_ms(worker));
+        loop_is_busy(worker, 1);
+        worker->now_ns = clock_monotonic_ns();
+        for (int i = 0; i < count; i++)
+            worker_dispatch(worker, &events[i]);
+        worker_drive_again(worker);
+        worker_expire(worker);
+        worker_housekeeping(worker);
+        worker_obey(worker);
+        if (worker->is_draining)
+            worker_drain(worker);
+        else if (worker->listeners_close_ns && worker->now_ns >= worker->listeners_close_ns)
+            worker_stop_listening(worker);
+    }
+}
+
+_Noreturn void worker_run(struct arena *arena, const struct service *service,
+                          const struct core_settings *settings, pid_t keeper)
+{
+    static struct worker worker;
+    struct arena_page *page = arena->page;
+
+    take_signals();
+    (void)prctl(PR_SET_NAME, "holdfast-worker");
+    log_init(log_fd(), "worker");
+    page->started_ns = clock_monotonic_ns();
+    worker_init(&worker, arena, service, settings);
+    if (watch_keeper(&worker, keeper))
+        worker_become_keeper(&worker);
+    worker_listen(&worker);
+    page->listening = (uint32_t)worker.is_listening;
+    page->state = ARENA_STATE_READY;
+    (void)!link_send(FD_LINK, LINK_READY, page->slot, page->generation, 0);
+    worker_loop(&worker);
+}

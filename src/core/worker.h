@@ -1,0 +1,140 @@
+/* The worker: one event loop over connections that are not its own but the arena's.
+ *
+ * A worker may vanish between any two instructions; the next one finds arena and descriptors as they were and goes
+ * on (revival.h). What a worker keeps in private memory (this struct) is therefore only an index or a cache.
+ *
+ * core knows no protocol: what connections mean is told by the classes that main binds (struct conn_class). */
+#ifndef HOLDFAST_CORE_WORKER_H
+#define HOLDFAST_CORE_WORKER_H
+
+#include "core/arena.h"
+#include "core/blocks.h"
+#include "core/settings.h"
+#include "loop/pool.h"
+#include "loop/timers.h"
+
+#include <stdint.h>
+
+struct worker;
+
+/* Events of conn_class.ready. */
+#define READY_IN 1u
+#define READY_OUT 2u
+#define READY_HANGUP 4u
+
+/* What a class does with its connections. Called on the loop thread with the record named by the intent; each may
+ * close it (worker_close). */
+struct conn_class {
+    const char *name;
+    /* A record has become OPEN: write the protocol's first state (record_begin, record_commit) and deadline. */
+    void (*opened)(struct worker *worker, struct record *record);
+    void (*ready)(struct worker *worker, struct record *record, unsigned events);
+    void (*expired)(struct worker *worker, struct record *record);
+    /* At revival, before anything is driven: count what the record refers to (blocks are core's business). */
+    void (*revived)(struct worker *worker, struct record *record);
+    /* The last worker crashed while it handled this connection: answer 500 or close, but do not run it again. */
+    void (*blamed)(struct worker *worker, struct record *record);
+    /* 1 if closing now would cut nothing off. */
+    int (*is_idle)(const struct record *record);
+    /* Close at once: the drain time is over, or the record cannot be trusted. Gives back what the record refers to
+     * and calls worker_close. */
+    void (*abandon)(struct worker *worker, struct record *record);
+};
+
+#define CONN_CLASSES_MAX 8
+#define CONN_CLASS_HTTP 1
+
+/* What main binds: how to read the snapshot, and the classes by tag. */
+struct service {
+    const struct conn_class *classes[CONN_CLASSES_MAX];
+    /* Fills `settings` from the sealed snapshot behind snapshot_fd (mapped by it as needed). */
+    int (*settings)(int snapshot_fd, struct core_settings *settings);
+    /* Prepares what the classes need in this process; `application` becomes worker->application. `revived` is 1
+     * when connections exist already. */
+    int (*start)(struct worker *worker, int snapshot_fd);
+    /* Frees what start made: before a worker becomes keeper. */
+    void (*stop)(struct worker *worker);
+    /* Once a second. */
+    void (*housekeeping)(struct worker *worker);
+};
+
+/* The private companion of a descriptor number: what may be forgotten, because trying again finds it out. */
+struct conn_side {
+    uint8_t readable, writable; /* not known to be exhausted since the last edge */
+    uint8_t hung_up;            /* the peer's FIN or RST has arrived, maybe unread */
+    uint8_t is_again;           /* in worker.again */
+    uint8_t wants_memory;       /* look again at the next expiry, whatever the deadline */
+    uint8_t timing;             /* the class's: what the deadline is for */
+    uint16_t file_references;   /* users of this descriptor if it is an open file: records and caches */
+};
+
+struct worker {
+    const struct service *service;
+    const struct core_settings *settings;
+    struct arena arena;
+    struct intent *intent; /* of the loop thread */
+    struct timers timers;
+    struct blocks blocks;
+    struct pool pool;
+    struct conn_side *side; /* owned, by descriptor number */
+    uint32_t *again;        /* owned: records to be driven in the next turn */
+    uint32_t again_count;
+    void *application;
+    uint64_t now_ns;
+    uint64_t housekeeping_ns;
+    uint64_t accept_again_ns; /* when accepting was paused for want of something */
+    uint64_t listeners_close_ns;
+    int epoll_fd, link_fd;
+    int is_listening, is_draining;
+    unsigned accepted_in_a_row;
+    uint32_t order_seen;
+    uint32_t files; /* descriptors in use that are open files */
+};
+
+/* Fixed descriptors of keeper and worker. Listeners follow from FD_LISTENERS on. */
+enum { FD_NULL = 0, FD_ARENA = 3, FD_LINK = 4, FD_SNAPSHOT = 5, FD_LISTENERS = 8 };
+
+static inline int worker_fixed_limit(const struct core_settings *settings)
+{
+    return FD_LISTENERS + (int)settings->listener_count;
+}
+
+/* Runs the worker in the process that calls: never returns, ends with _exit or as a keeper. `keeper` is the pid of
+ * the keeper, watched by pidfd. */
+_Noreturn void worker_run(struct arena *arena, const struct service *service,
+                          const struct core_settings *settings, pid_t keeper);
+
+/* --- for classes --- */
+
+/* Ends a connection: CLOSING, close(2), FREE. Blocks must have been given back (worker_release_blocks does). */
+void worker_close(struct worker *worker, struct record *record);
+/* Looks at the record again not later than deadline_ns (CLOCK_MONOTONIC); 0: never. Stored in the record. */
+void worker_set_deadline(struct worker *worker, struct record *record, uint64_t deadline_ns);
+/* Drives the record again in the next turn, after the others had theirs. */
+void worker_again(struct worker *worker, struct record *record);
+/* Drives the record again in a while: memory was short. */
+void worker_again_later(struct worker *worker, struct record *record);
+/* Open files are shared by responses and caches and closed with their last user. A descriptor in a committed head
+ * (record_head.file_fd) is counted again at a revival; all others are closed then. */
+void worker_file_use(struct worker *worker, int fd);
+void worker_file_drop(struct worker *worker, int fd);
+/* Gives a block back that a committed head no longer names. */
+void worker_give_block(struct worker *worker, uint32_t block);
+
+static inline struct conn_side *worker_side(struct worker *worker, const struct record *record)
+{
+    return &worker->side[arena_number(&worker->arena, record)];
+}
+
+/* --- for revival --- */
+
+/* The one constructor: makes the record of a connected descriptor OPEN and registers it. */
+void worker_open_record(struct worker *worker, int fd, unsigned listener);
+/* Accepts what waits on a listener, up to a bound. */
+void worker_accept(struct worker *worker, unsigned listener);
+/* Adds the record's descriptor to the epoll instance, or arms it again. 0 or an error. */
+WARN_UNUSED int worker_register(struct worker *worker, struct record *record);
+void worker_drive(struct worker *worker, struct record *record, unsigned events);
+void worker_listen(struct worker *worker);
+
+#endif

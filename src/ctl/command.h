@@ -1,0 +1,19 @@
+/* Commands to a running server, over its control socket. Each takes main's count and arguments and returns the exit
+ * code of core/control_wire.h: 0 done, 1 refused or failed, 2 wrong usage, 3 no server there. */
+#ifndef HOLDFAST_CTL_COMMAND_H
+#define HOLDFAST_CTL_COMMAND_H
+
+#include "core/control_wire.h"
+
+#define COMMAND_EXIT_FAILED CONTROL_EXIT_REFUSED
+#define COMMAND_EXIT_USAGE CONTROL_EXIT_USAGE
+
+/* Prints what is wrong and the usage; returns COMMAND_EXIT_USAGE. */
+int command_usage_error(const char *what, const char *usage);
+int ctl_status(int count, char **arguments);
+int ctl_stop(int count, char **arguments);
+
+/* Where the control socket lies when --control is not given; set by main. */
+extern void (*ctl_default_control)(char *out);
+
+#endif

@@ -1,0 +1,143 @@
+/* The exchange: one request and its response on an HTTP/1 connection, as a row of named steps.
+ *
+ *                         +------------------- next request on the same connection <----------------+
+ *                         v                                                                         |
+ *     READ_HEAD --head--> READ_BODY --end--> HANDLE --response is made--> SEND --all bytes sent--> (end)
+ *         |                  |  ^                                          ^                         |
+ *         |                  |  +- handler asked for the body              |                         v
+ *         +--- no body ------+------------- respond at once ---------------+             LINGER --FIN or time--> closed
+ *
+ * SEND is left at once when the response lies whole in the ring (its bytes go out while the next request is looked
+ * at); with a file it lasts until the file is through.
+ *
+ * The state lies in the record's head (struct exchange_state) and changes by record_begin/record_commit: a worker
+ * that dies in the middle of a step has not begun it. A response is committed before its first byte is sent, so no
+ * part of it is ever made twice. What a handler needs beyond one call goes into `handler_state`. */
+#ifndef HOLDFAST_HTTP_EXCHANGE_H
+#define HOLDFAST_HTTP_EXCHANGE_H
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "http/config.h"
+#include "net/conn.h"
+#include "proto/h1.h"
+
+#include <stdint.h>
+
+#define EXCHANGE_STEP_TABLE(X)                                                                               \
+    X(READ_HEAD, "reading a request head, or idle between two")                                              \
+    X(READ_BODY, "the handler takes the request body")                                                       \
+    X(HANDLE, "the handler works elsewhere (a pool thread)")                                                 \
+    X(SEND, "the response is being sent")                                                                    \
+    X(LINGER, "our FIN is sent; what still comes is read and forgotten")
+
+enum exchange_step {
+#define EXCHANGE_STEP_ENUM(name, text) EXCHANGE_##name,
+    EXCHANGE_STEP_TABLE(EXCHANGE_STEP_ENUM)
+#undef EXCHANGE_STEP_ENUM
+};
+
+enum exchange_flag {
+    EXCHANGE_CLOSE = 1,        /* the connection ends after this response */
+    EXCHANGE_HEAD_ONLY = 2,    /* HEAD: no body is sent */
+    EXCHANGE_CHUNKED_BODY = 4, /* of the request */
+    EXCHANGE_BODY_UNREAD = 8,  /* the client may still be sending: close only after lingering */
+    EXCHANGE_HTTP_1_0 = 16,
+};
+
+struct exchange_state {
+    uint8_t step;  /* enum exchange_step */
+    uint8_t flags; /* enum exchange_flag */
+    uint8_t handler; /* index in http->handlers, while READ_BODY or HANDLE */
+    uint8_t reserved;
+    uint32_t scanned;   /* how far the head was looked at, from `taken` */
+    uint64_t request;   /* serial of the request under way: unique in the slot */
+    uint64_t body_left; /* of a request body with Content-Length */
+    uint64_t body_taken;
+    struct h1_chunks chunks;
+    uint64_t handler_state[4];
+};
+_Static_assert(sizeof(struct exchange_state) <= RECORD_PROTOCOL_BYTES, "the state fits the record's head");
+
+struct exchange;
+
+/* What serves requests. Called on the loop thread with an open transaction on the exchange's record. */
+struct handler {
+    const char *name;
+    /* The head is complete. Must do one of: exchange_respond*, exchange_want_body, exchange_wait. */
+    void (*begin)(struct exchange *exchange);
+    /* A run of the request body; never empty. Keep what is needed in handler_state. */
+    void (*body)(struct exchange *exchange, struct slice data);
+    /* The body is complete. Must respond, or exchange_wait. */
+    void (*end)(struct exchange *exchange);
+    /* After a revival in HANDLE: the job is gone with its thread; start it again. */
+    void (*resume)(struct exchange *exchange);
+};
+
+#define HTTP_HANDLERS_MAX 8
+
+/* The HTTP layer of one worker. */
+struct http {
+    struct worker *worker; /* borrowed */
+    const struct http_config *config; /* borrowed */
+    const struct handler *handlers[HTTP_HANDLERS_MAX]; /* borrowed; 0 is what serves a site's files */
+    void *handler_private[HTTP_HANDLERS_MAX];
+    uint64_t next_request;
+    int64_t date_second;
+    char date[CLOCK_HTTP_DATE_SIZE];
+    uint8_t test_handler; /* index of the handler of /_test/, or 0 */
+};
+
+/* One call's view of an exchange. */
+struct exchange {
+    struct http *http;
+    struct worker *worker;
+    struct record *record;
+    struct record_head *head; /* the spare: an open transaction */
+    struct exchange_state *state;
+    const struct h1_head *request; /* in begin only */
+    const struct http_site *site;  /* in begin only */
+    int failed; /* no memory: nothing of this transaction counts, try again later */
+};
+
+/* --- for handlers --- */
+
+/* Answers with a body that fits into the ring beside the head (EXCHANGE_BODY_MAX bytes). `fields`: further header
+ * lines, each ending in CRLF, or empty. */
+#define EXCHANGE_BODY_MAX 14336u
+#define EXCHANGE_FIELDS_MAX 1024u
+void exchange_respond(struct exchange *exchange, int status, struct slice type, struct slice fields,
+                      struct slice body);
+/* Answers with a short text that says the status and the reason. */
+void exchange_respond_error(struct exchange *exchange, int status, struct slice reason);
+/* Answers with file bytes; takes one use of fd. */
+void exchange_respond_file(struct exchange *exchange, int status, struct slice type, struct slice fields, int fd,
+                           uint64_t offset, uint64_t length);
+/* Goes on to READ_BODY: the handler's body() and end() follow. */
+void exchange_want_body(struct exchange *exchange);
+/* Goes to HANDLE: the handler will call exchange_resumed from a job's `done`. */
+void exchange_wait(struct exchange *exchange);
+
+/* A ticket finds a waiting exchange again after a job, if it still is the same request. */
+struct exchange_ticket {
+    struct http *http;
+    uint32_t record;
+    uint64_t request;
+};
+struct exchange_ticket exchange_ticket(const struct exchange *exchange);
+/* Opens the exchange of a ticket that waits in HANDLE: 1, then respond and call exchange_finish; or 0 if it is gone. */
+WARN_UNUSED int exchange_reopen(const struct exchange_ticket *ticket, struct exchange *exchange);
+void exchange_finish(struct exchange *exchange);
+
+/* --- for the worker: the class --- */
+
+void exchange_opened(struct worker *worker, struct record *record);
+void exchange_ready(struct worker *worker, struct record *record, unsigned events);
+void exchange_expired(struct worker *worker, struct record *record);
+void exchange_revived(struct worker *worker, struct record *record);
+void exchange_blamed(struct worker *worker, struct record *record);
+int exchange_is_idle(const struct record *record);
+
+extern const struct conn_class http_class;
+
+#endif

@@ -1,0 +1,45 @@
+/* A bounded, reused pool of threads for work that blocks: cold file reads, hashing.
+ *
+ * Jobs wait in a queue of fixed length; threads are made when jobs wait and none is idle, up to a bound, and stay.
+ * A job runs in a pool thread (`run`, with the thread's number from 1) and is finished on the loop thread
+ * (`done`, from pool_finish), in the order of completion. The pool writes to an eventfd when there is something
+ * to finish. Jobs belong to the caller and must stay valid until `done` returns or the process dies. */
+#ifndef HOLDFAST_LOOP_POOL_H
+#define HOLDFAST_LOOP_POOL_H
+
+#include "base/err.h"
+
+#include <pthread.h>
+#include <stdint.h>
+
+#define POOL_THREADS_MAX 64u
+#define POOL_QUEUE_MAX 4096u
+
+struct pool_job {
+    void (*run)(struct pool_job *job, unsigned thread);
+    void (*done)(struct pool_job *job);
+    struct pool_job *next; /* the pool's */
+};
+
+struct pool {
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    struct pool_job *waiting, **waiting_end;
+    struct pool_job *finished, **finished_end;
+    unsigned queued, threads, idle, limit, numbered;
+    int wakeup_fd; /* borrowed */
+    void (*thread_started)(unsigned thread); /* called first in each thread; may be NULL */
+    int stopping;
+    pthread_t thread[POOL_THREADS_MAX];
+};
+
+/* `wakeup_fd`: a non-blocking eventfd, borrowed until pool_stop. `threads`: 1 to POOL_THREADS_MAX. */
+WARN_UNUSED int pool_init(struct pool *pool, unsigned threads, int wakeup_fd);
+/* Queues a job. 0; ERR_LIMIT when POOL_QUEUE_MAX wait; ERR_NO_MEMORY when not even one thread can be made. */
+WARN_UNUSED int pool_submit(struct pool *pool, struct pool_job *job);
+/* Calls `done` of each finished job. Loop thread only. */
+void pool_finish(struct pool *pool);
+/* Lets running jobs end, drops waiting ones without calling `done`, ends the threads. */
+void pool_stop(struct pool *pool);
+
+#endif

@@ -1,0 +1,21 @@
+/* What the loader asks the system: users, groups, folders, CPUs. */
+#ifndef HOLDFAST_MAIN_LOOKUP_H
+#define HOLDFAST_MAIN_LOOKUP_H
+
+#include "conf/directive.h"
+#include "main/settings.h"
+
+struct lookup {
+    enum settings_purpose purpose;
+    struct settings_resolved *resolved;
+    struct diagnostics *diagnostics;
+    struct conf_node user, group; /* the statements; tree is NULL if they were not given */
+};
+
+/* Refuses the value if `path` is not a folder that can be looked at. */
+void lookup_check_folder(const struct conf_statement *statement, const struct conf_value *value,
+                         const char *path);
+/* Fills lookup->resolved; reports at `root` what has no statement of its own. */
+void lookup_finish(struct lookup *lookup, struct conf_node root);
+
+#endif

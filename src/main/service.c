@@ -1,0 +1,93 @@
+#include "main/service.h"
+
+#include "base/log.h"
+#include "handler/files/files.h"
+#include "http/exchange.h"
+#include "main/settings.h"
+#ifdef HOLDFAST_TEST_HOOKS
+#include "handler/testing/testing.h"
+#endif
+
+#include <stdlib.h>
+#include <unistd.h>
+
+struct application {
+    struct http http; /* first: worker->application is used as struct http by the class */
+    struct http_config config;
+};
+
+/* The snapshot was judged by the loader of the same image; whatever is wrong with it now is not the operator's. */
+static int read_snapshot(int snapshot_fd, struct core_settings *core, struct http_config *http)
+{
+    static struct diagnostics diagnostics; /* too large for a stack */
+    struct conf_tree tree;
+    int result = conf_tree_map(&tree, snapshot_fd);
+
+    if (result)
+        return result;
+    diagnostics_init(&diagnostics);
+    result = settings_build(&tree, core, http, &diagnostics);
+    if (!result && diagnostics.count)
+        result = ERR_INVALID;
+    conf_tree_fini(&tree);
+    for (size_t i = 0; !result && i < core->listener_count; i++)
+        core->listeners[i].class_tag = CONN_CLASS_HTTP;
+    return result;
+}
+
+static int service_settings(int snapshot_fd, struct core_settings *settings)
+{
+    struct http_config http = {0};
+    int result = read_snapshot(snapshot_fd, settings, &http);
+
+    settings_fini_http(&http);
+    return result;
+}
+
+static int service_start(struct worker *worker, int snapshot_fd)
+{
+    static struct core_settings unused;
+    struct application *application = calloc(1, sizeof *application);
+    struct http *http = &application->http;
+    int result;
+
+    if (!application)
+        return ERR_NO_MEMORY;
+    worker->application = application;
+    http->worker = worker;
+    http->config = &application->config;
+    /* Serials of requests only need to be different from those of former workers. */
+    http->next_request = clock_wall_ns() / 1000;
+    http->handlers[0] = &files_handler;
+    result = read_snapshot(snapshot_fd, &unused, &application->config);
+#ifdef HOLDFAST_TEST_HOOKS
+    if (!result && http->config->test_hooks) {
+        http->handlers[1] = &testing_handler;
+        http->test_handler = 1;
+    }
+#endif
+    return result ? result : files_start(http);
+}
+
+static void service_stop(struct worker *worker)
+{
+    struct application *application = worker->application;
+
+    files_stop(&application->http);
+    settings_fini_http(&application->config);
+    free(application);
+    worker->application = NULL;
+}
+
+static void service_housekeeping(struct worker *worker)
+{
+    files_housekeeping(worker->application);
+}
+
+const struct service holdfast_service = {
+    .classes = {[CONN_CLASS_HTTP] = &http_class},
+    .settings = service_settings,
+    .start = service_start,
+    .stop = service_stop,
+    .housekeeping = service_housekeeping,
+};

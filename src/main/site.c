@@ -1,0 +1,177 @@
+/* The `site` directive: a new site, its listeners, and who answers for which name on them. */
+#include "main/directives.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define DEFAULT_PORT 80
+
+/* A name is served on every address of the machine; everything else is what is listened on. */
+static struct conf_address address_to_bind(const struct conf_address *address)
+{
+    struct conf_address bind = *address;
+    if (bind.kind == CONF_ADDRESS_NAME) {
+        bind.kind = CONF_ADDRESS_ANY;
+        bind.host[0] = '\0';
+    }
+    if (bind.kind != CONF_ADDRESS_UNIX && !bind.port)
+        bind.port = DEFAULT_PORT;
+    return bind;
+}
+
+static enum core_listener_kind listener_kind(enum conf_address_kind kind)
+{
+    switch (kind) {
+    case CONF_ADDRESS_IPV4:
+        return CORE_LISTENER_IPV4;
+    case CONF_ADDRESS_IPV6:
+        return CORE_LISTENER_IPV6;
+    case CONF_ADDRESS_UNIX:
+        return CORE_LISTENER_UNIX;
+    case CONF_ADDRESS_ANY:
+    case CONF_ADDRESS_NAME:
+        break;
+    }
+    return CORE_LISTENER_ANY;
+}
+
+static int is_wildcard(const struct core_listener *listener)
+{
+    return listener->kind == CORE_LISTENER_ANY || strncmp(listener->text, "0.0.0.0:", 8) == 0 ||
+           strncmp(listener->text, "[::]:", 5) == 0;
+}
+
+/* The kernel refuses to bind both of two addresses of which one contains the other (and the port is the
+ * same). */
+static int overlap(const struct core_listener *a, const struct core_listener *b)
+{
+    if (a->kind == CORE_LISTENER_UNIX || b->kind == CORE_LISTENER_UNIX)
+        return 0;
+    if (strcmp(strrchr(a->text, ':'), strrchr(b->text, ':')) != 0)
+        return 0;
+    if (a->kind == CORE_LISTENER_ANY || b->kind == CORE_LISTENER_ANY)
+        return 1;
+    return a->kind == b->kind && (is_wildcard(a) || is_wildcard(b));
+}
+
+/* Finds the listener of an address or makes it. Returns its index, or -1: refused. */
+static int find_listener(struct core_settings *core, const struct conf_statement *statement,
+                         const struct conf_value *value)
+{
+    struct conf_address bind = address_to_bind(&value->address);
+    struct core_listener listener = {.kind = listener_kind(bind.kind)};
+    struct text text;
+    text_init(&text, listener.text, sizeof listener.text);
+    conf_format_address(&text, &bind);
+    if (text.overflow || conf_address_to_sockaddr(&bind, &listener.address, &listener.length))
+        return -1;
+    for (size_t i = 0; i < core->listener_count; i++) {
+        if (strcmp(core->listeners[i].text, listener.text) == 0)
+            return (int)i;
+    }
+    for (size_t i = 0; i < core->listener_count; i++) {
+        if (!overlap(&core->listeners[i], &listener))
+            continue;
+        conf_refuse_value(statement, value, "only one of them can be bound: use the wider one for all sites",
+                          "%s and %s overlap", listener.text, core->listeners[i].text);
+        return -1;
+    }
+    if (core->listener_count == CORE_LISTENERS_MAX) {
+        conf_refuse_value(statement, value, NULL, "this would be more than %d listeners", CORE_LISTENERS_MAX);
+        return -1;
+    }
+    core->listeners[core->listener_count] = listener;
+    return (int)core->listener_count++;
+}
+
+static int has_address(const struct http_site *site, uint32_t listener, const char *host)
+{
+    for (size_t i = 0; i < site->address_count; i++) {
+        if (site->addresses[i].listener == listener && strcmp(site->addresses[i].host, host) == 0)
+            return 1;
+    }
+    return 0;
+}
+
+/* True if some site has this name on this listener already; reported. */
+static int is_taken(const struct build *build, const struct conf_statement *statement,
+                    const struct conf_value *value, uint32_t listener, const char *host)
+{
+    for (size_t i = 0; i < build->http->site_count; i++) {
+        if (!has_address(&build->http->sites[i], listener, host))
+            continue;
+        char hint[600];
+        struct text text;
+        text_init(&text, hint, sizeof hint);
+        if (i + 1 == build->http->site_count)
+            text_add_c(&text, "this site has it twice");
+        else
+            text_add_f(&text, "the site in line %u of %s has it", conf_line(build->site_nodes[i]),
+                       conf_file(build->site_nodes[i]));
+        conf_refuse_value(statement, value, hint, "\"%s\" is taken", value->text);
+        return 1;
+    }
+    return 0;
+}
+
+static int add_address(struct build *build, struct http_site *site, const struct conf_statement *statement,
+                       const struct conf_value *value)
+{
+    const char *host = value->address.kind == CONF_ADDRESS_NAME ? value->address.host : "";
+    int listener = find_listener(build->core, statement, value);
+    if (listener < 0 || is_taken(build, statement, value, (uint32_t)listener, host))
+        return 0;
+    if (build->address_count == HTTP_ADDRESSES_MAX) {
+        conf_refuse_value(statement, value, NULL, "this would be more than %d addresses of sites",
+                          HTTP_ADDRESSES_MAX);
+        return 0;
+    }
+    char *copy = strdup(host);
+    if (!copy)
+        return ERR_NO_MEMORY;
+    site->addresses[site->address_count++] = (struct http_site_address){(uint32_t)listener, copy};
+    build->address_count++;
+    return 0;
+}
+
+/* A new, empty site at the end of the list; NULL: no memory. */
+static struct http_site *add_site(struct build *build, const struct conf_statement *statement)
+{
+    struct http_config *http = build->http;
+    size_t count = http->site_count + 1;
+    struct http_site *sites = realloc(http->sites, count * sizeof *sites);
+    if (!sites)
+        return NULL;
+    http->sites = sites;
+    struct conf_node *nodes = realloc(build->site_nodes, count * sizeof *nodes);
+    if (!nodes)
+        return NULL;
+    build->site_nodes = nodes;
+    struct http_site_address *addresses = calloc(statement->counts[0], sizeof *addresses);
+    if (!addresses)
+        return NULL;
+    sites[count - 1] = (struct http_site){.addresses = addresses};
+    nodes[count - 1] = statement->node;
+    http->site_count = count;
+    return &sites[count - 1];
+}
+
+int site_apply(void *into, const struct conf_statement *statement, void **child)
+{
+    struct build *build = into;
+    if (build->http->site_count == HTTP_SITES_MAX) {
+        conf_refuse(statement, NULL, "this would be more than %d sites", HTTP_SITES_MAX);
+        return 0;
+    }
+    struct http_site *site = add_site(build, statement);
+    if (!site)
+        return ERR_NO_MEMORY;
+    for (size_t i = 0; i < statement->counts[0]; i++) {
+        int error = add_address(build, site, statement, &statement->values[0][i]);
+        if (error)
+            return error;
+    }
+    build->open_site = (struct site_build){build, site};
+    *child = &build->open_site;
+    return 0;
+}

@@ -1,0 +1,266 @@
+#include "net/conn.h"
+
+#include "base/assert.h"
+#include "core/ledger.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define SEND_SHARE (512u * 1024u) /* bytes a connection sends before the others have their turn */
+
+static int error_of(ssize_t negative_errno)
+{
+    int number = (int)-negative_errno;
+
+    if (number == EPIPE || number == ECONNRESET || number == ENOTCONN)
+        return ERR_RESET;
+    return err_from_errno(number);
+}
+
+static int take_block(struct worker *worker, uint32_t *block)
+{
+    int64_t number = blocks_take(&worker->blocks);
+
+    if (number < 0)
+        return ERR_NO_MEMORY;
+    *block = (uint32_t)number + 1;
+    return 0;
+}
+
+static char *ring_at(struct worker *worker, uint32_t block, uint64_t base, uint64_t offset)
+{
+    return arena_block(&worker->arena, block - 1) + (offset - base) % BLOCK_SIZE;
+}
+
+/* How much of [offset, offset + length) lies before the ring's end. */
+static size_t in_one_piece(uint64_t base, uint64_t offset, uint64_t length)
+{
+    uint64_t piece = BLOCK_SIZE - (offset - base) % BLOCK_SIZE;
+
+    return (size_t)(length < piece ? length : piece);
+}
+
+/* --- input --- */
+
+/* Committed before the bytes are received: they must not outlive the name of their block. */
+static int fill_needs_block(struct worker *worker, struct record *record)
+{
+    struct record_head *head;
+    int result;
+
+    if (record_head(record)->in_block)
+        return 0;
+    head = record_begin(record);
+    result = take_block(worker, &head->in_block);
+    if (result)
+        return result;
+    head->in_base = record->rx;
+    record_commit(record);
+    return 0;
+}
+
+int conn_fill(struct worker *worker, struct record *record)
+{
+    int fd = (int)arena_number(&worker->arena, record), result = fill_needs_block(worker, record);
+    const struct record_head *head = record_head(record);
+    struct conn_side *side = worker_side(worker, record);
+    uint64_t free_bytes = BLOCK_SIZE - conn_input_length(record, head);
+    size_t piece;
+    ssize_t count;
+
+    if (result)
+        return result;
+    if (!free_bytes)
+        return ERR_LIMIT;
+    piece = in_one_piece(head->in_base, record->rx, free_bytes);
+    count = ledger_receive(worker->intent, record, fd, ring_at(worker, head->in_block, head->in_base, record->rx),
+                           piece);
+    if (count > 0) {
+        /* A short read has emptied the socket; a FIN that came with the bytes gives no further edge. */
+        if ((size_t)count < piece && !side->hung_up)
+            side->readable = 0;
+        return (int)count;
+    }
+    if (count == 0) {
+        record_begin(record)->end_of_input = 1;
+        record_commit(record);
+        side->readable = 0;
+        return 0;
+    }
+    if (count == -EAGAIN || count == -EINTR) {
+        side->readable = 0;
+        return ERR_AGAIN;
+    }
+    return error_of(count);
+}
+
+struct slice conn_input(struct worker *worker, const struct record *record, const struct record_head *head)
+{
+    uint64_t length = conn_input_length(record, head);
+
+    if (!length)
+        return (struct slice){"", 0};
+    return (struct slice){ring_at(worker, head->in_block, head->in_base, head->taken),
+                          in_one_piece(head->in_base, head->taken, length)};
+}
+
+struct slice conn_input_whole(struct worker *worker, const struct record *record, const struct record_head *head)
+{
+    static char straight[BLOCK_SIZE];
+    struct slice first = conn_input(worker, record, head);
+    uint64_t length = conn_input_length(record, head);
+
+    if (first.length == length)
+        return first;
+    memcpy(straight, first.at, first.length);
+    memcpy(straight + first.length,
+           ring_at(worker, head->in_block, head->in_base, head->taken + first.length), length - first.length);
+    return (struct slice){straight, length};
+}
+
+/* --- output --- */
+
+uint32_t conn_room(const struct record *record, const struct record_head *head)
+{
+    return head->file_fd >= 0 ? 0 : BLOCK_SIZE - (uint32_t)(head->made - record->tx);
+}
+
+int conn_put(struct worker *worker, struct record *record, struct record_head *head, struct slice bytes)
+{
+    size_t piece;
+    int result;
+
+    if (bytes.length > conn_room(record, head))
+        return ERR_LIMIT;
+    if (!head->out_block) {
+        result = take_block(worker, &head->out_block);
+        if (result)
+            return result;
+        head->out_base = head->made;
+    }
+    piece = in_one_piece(head->out_base, head->made, bytes.length);
+    memcpy(ring_at(worker, head->out_block, head->out_base, head->made), bytes.at, piece);
+    if (piece < bytes.length)
+        memcpy(ring_at(worker, head->out_block, head->out_base, head->made + piece), bytes.at + piece,
+               bytes.length - piece);
+    head->made += bytes.length;
+    return 0;
+}
+
+void conn_put_file(struct worker *worker, struct record_head *head, int fd, uint64_t offset, uint64_t length)
+{
+    MUST(head->file_fd < 0);
+    worker_file_use(worker, fd);
+    head->file_fd = fd;
+    head->file_from = head->made;
+    head->file_offset = offset;
+    head->made += length;
+}
+
+static ssize_t flush_ring(struct worker *worker, struct record *record, const struct record_head *head,
+                          uint64_t end)
+{
+    size_t piece = in_one_piece(head->out_base, record->tx, end - record->tx);
+
+    return ledger_send(worker->intent, record, (int)arena_number(&worker->arena, record),
+                       ring_at(worker, head->out_block, head->out_base, record->tx), piece,
+                       record->tx + piece < head->made);
+}
+
+static ssize_t flush_file(struct worker *worker, struct record *record, const struct record_head *head)
+{
+    uint64_t length = head->made - record->tx;
+    ssize_t count =
+        ledger_sendfile(worker->intent, record, (int)arena_number(&worker->arena, record), head->file_fd,
+                        head->file_offset + (record->tx - head->file_from), length < SEND_SHARE ? length : SEND_SHARE);
+
+    return count ? count : -ENODATA;
+}
+
+int conn_flush(struct worker *worker, struct record *record)
+{
+    const struct record_head *head = record_head(record);
+    uint64_t share_end = record->tx + SEND_SHARE;
+
+    while (record->tx < head->made) {
+        uint64_t ring_end = head->file_fd >= 0 ? head->file_from : head->made;
+        ssize_t count = record->tx < ring_end ? flush_ring(worker, record, head, ring_end)
+                                              : flush_file(worker, record, head);
+
+        if (count == -EAGAIN) {
+            worker_side(worker, record)->writable = 0;
+            return ERR_AGAIN;
+        }
+        if (count == -ENODATA)
+            return ERR_IO;
+        if (count < 0 && count != -EINTR)
+            return error_of(count);
+        if (record->tx >= share_end && record->tx < head->made) {
+            worker_again(worker, record);
+            return ERR_BUSY;
+        }
+    }
+    return 0;
+}
+
+void conn_settle(struct worker *worker, struct record *record)
+{
+    const struct record_head *now = record_head(record);
+    int in_done = now->in_block && !conn_input_length(record, now);
+    int out_done = (now->out_block || now->file_fd >= 0) && !conn_has_output(record, now);
+    struct record_head *head, before = *now;
+
+    if (!in_done && !out_done)
+        return;
+    head = record_begin(record);
+    if (in_done)
+        head->in_block = 0;
+    if (out_done) {
+        head->out_block = 0;
+        head->file_fd = -1;
+    }
+    record_commit(record);
+    if (in_done)
+        worker_give_block(worker, before.in_block);
+    if (out_done && before.out_block)
+        worker_give_block(worker, before.out_block);
+    if (out_done && before.file_fd >= 0)
+        worker_file_drop(worker, before.file_fd);
+}
+
+/* --- the end --- */
+
+void conn_shut(struct record *record, uint32_t number)
+{
+    /* Committed first: once the FIN may be queued, the kernel's count of sent bytes may include it. */
+    record_begin(record)->shut = 1;
+    record_commit(record);
+    (void)shutdown((int)number, SHUT_WR);
+}
+
+int conn_discard(struct worker *worker, struct record *record)
+{
+    static char bytes[65536];
+    int fd = (int)arena_number(&worker->arena, record);
+    ssize_t count;
+
+    for (int i = 0; i < 16; i++) {
+        count = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT);
+        if (count < 0 && (errno == EAGAIN || errno == EINTR))
+            return 0;
+        if (count <= 0)
+            return ERR_CLOSED;
+    }
+    worker_again(worker, record);
+    return 0;
+}
+
+void conn_close(struct worker *worker, struct record *record)
+{
+    int file = record_head(record)->file_fd;
+
+    worker_close(worker, record);
+    if (file >= 0)
+        worker_file_drop(worker, file);
+}

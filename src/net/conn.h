@@ -1,0 +1,60 @@
+/* A connection's bytes: two rings, a file, a socket. What stands between the socket and a protocol.
+ *
+ * Works on a record of the arena and on the rules of core/record.h: what has to change together is changed in a head
+ * from record_begin and counts from record_commit on. Functions that take a head work on such a spare; the others
+ * begin and commit by themselves. All I/O goes through core/ledger.h, under the loop's intent.
+ *
+ *   input     rx grows by conn_fill; conn_input shows [taken, rx); the protocol moves `taken`
+ *   output    conn_put and conn_put_file move `made`; conn_flush moves tx towards it
+ *
+ * A later transform stage (TLS) lies between the rings and the socket. */
+#ifndef HOLDFAST_NET_CONN_H
+#define HOLDFAST_NET_CONN_H
+
+#include "base/bytes.h"
+#include "core/worker.h"
+
+/* Receives what the socket has into the input ring. Returns the number of bytes (> 0); 0 at the peer's FIN, which is
+ * committed; ERR_AGAIN when the socket is empty; ERR_LIMIT when the ring is full; ERR_NO_MEMORY when there is no
+ * block; ERR_RESET and others when the connection is gone. */
+WARN_UNUSED int conn_fill(struct worker *worker, struct record *record);
+
+/* The input from `taken` on, as far as it lies in one piece. Borrowed until the next conn_fill. */
+struct slice conn_input(struct worker *worker, const struct record *record, const struct record_head *head);
+/* The whole input in one piece: in the ring, or copied into memory of the worker when it wraps around. Borrowed until
+ * the next call. */
+struct slice conn_input_whole(struct worker *worker, const struct record *record, const struct record_head *head);
+static inline uint64_t conn_input_length(const struct record *record, const struct record_head *head)
+{
+    return record->rx - head->taken;
+}
+
+/* Bytes that conn_put can take now: none while a file is pending. */
+uint32_t conn_room(const struct record *record, const struct record_head *head);
+/* Appends bytes to the output. All or nothing: 0; ERR_LIMIT without room; ERR_NO_MEMORY without a block. */
+WARN_UNUSED int conn_put(struct worker *worker, struct record *record, struct record_head *head, struct slice bytes);
+/* Appends file bytes [offset, offset + length) behind what was put. The head takes one use of `fd`
+ * (worker_file_use); nothing can be put until the file is through. */
+void conn_put_file(struct worker *worker, struct record_head *head, int fd, uint64_t offset, uint64_t length);
+
+/* Sends what is made, up to a fair amount. 0: all is sent; ERR_AGAIN: the socket is full (an edge will come);
+ * ERR_BUSY: had its share, others first (worker_again was called); ERR_IO: the file is shorter than promised;
+ * ERR_RESET and others: the connection is gone. */
+WARN_UNUSED int conn_flush(struct worker *worker, struct record *record);
+
+/* Gives back what is empty: blocks, a file that is through. */
+void conn_settle(struct worker *worker, struct record *record);
+/* 1 if output waits. */
+static inline int conn_has_output(const struct record *record, const struct record_head *head)
+{
+    return record->tx != head->made;
+}
+
+/* Sends our FIN; only reading goes on. */
+void conn_shut(struct record *record, uint32_t number);
+/* Reads and forgets, for a lingering close. 0: more may come; ERR_CLOSED: the peer is done (or gone). */
+WARN_UNUSED int conn_discard(struct worker *worker, struct record *record);
+/* Gives back the file and ends the connection. */
+void conn_close(struct worker *worker, struct record *record);
+
+#endif

@@ -1,0 +1,63 @@
+"""What `holdfast check` says about wrong configurations, to the letter, and that right ones are ok.
+
+Each bad/NAME.conf has its words in bad/NAME.expected. To write them anew after a change that is meant, and then to
+read what has changed: HOLDFAST_REWRITE=1."""
+
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+HERE = pathlib.Path(__file__).resolve().parent
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOLDFAST_WORKERS": "several", "LC_ALL": "C"}
+# Of the sanitizers; without them a failure would be silent.
+ENVIRONMENT.update({name: value for name, value in os.environ.items() if name.endswith("SAN_OPTIONS")})
+
+
+def check(build, folder, name, **environment):
+    return subprocess.run([build / "holdfast", "check", "-c", name], cwd=folder, env=ENVIRONMENT | environment,
+                          stdin=subprocess.DEVNULL, capture_output=True, timeout=30)
+
+
+def names(folder):
+    return sorted(path.stem for path in (HERE / folder).glob("*.conf"))
+
+
+def test_there_are_cases():
+    assert len(names("bad")) >= 25 and len(names("good")) >= 3
+
+
+@pytest.mark.parametrize("name", names("bad"))
+def test_a_wrong_configuration_is_refused_in_these_words(build, name):
+    done = check(build, HERE / "bad", f"{name}.conf")
+    expected = HERE / "bad" / f"{name}.expected"
+    if os.environ.get("HOLDFAST_REWRITE") == "1":
+        expected.write_bytes(done.stderr)
+    assert done.stderr.decode() == expected.read_bytes().decode()
+    assert (done.returncode, done.stdout) == (1, b"")
+
+
+@pytest.mark.parametrize("name", names("good"))
+def test_a_right_configuration_is_ok(build, name):
+    done = check(build, HERE / "good", f"{name}.conf", HOLDFAST_WORKERS="2")
+    assert (done.returncode, done.stdout.decode(), done.stderr.decode()) == (0, f"{name}.conf: ok\n", "")
+
+
+def test_a_file_that_is_not_there_is_named(build, folder):
+    done = check(build, folder, "none.conf")
+    assert done.returncode == 1
+    assert done.stderr.decode() == ("none.conf: error: the file cannot be read: No such file or directory\n"
+                                    "none.conf: 1 error\n")
+
+
+def test_a_path_is_shown_as_it_was_written_and_relative_ones_start_from_the_file(build, folder):
+    (folder / "conf").mkdir()
+    (folder / "conf" / "www").mkdir()
+    file = folder / "conf" / "h.conf"
+    file.write_text("site :8080 {\n    files www\n}\n")
+    assert check(build, folder, "conf/h.conf").stdout == b"conf/h.conf: ok\n"
+    assert check(build, "/", file).stdout.decode() == f"{file}: ok\n"
+    file.write_text("site :8080 {\n    files conf/www\n}\n")
+    assert check(build, folder, "conf/h.conf").stderr.decode().startswith(
+        'conf/h.conf:2:11: error: there is no folder "conf/www"\n')

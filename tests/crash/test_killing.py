@@ -1,0 +1,114 @@
+"""Loads of many kinds of clients, while processes are SIGKILLed: no client may notice anything.
+
+Every byte of every answer is verified by the load itself; see tests/tools/mixload.h for what counts as noticing."""
+
+import random
+
+import holdfast
+import pytest
+from killers import (SOAK, Load, descriptor_counts, long_or_short, memory_kib, role_pids, signal_and_wait,
+                     wait_settled)
+
+pytestmark = [pytest.mark.variants("hooks", "release", "asan"), pytest.mark.limit(240 if SOAK else 60)]
+
+
+@pytest.fixture
+def mix(hooks, variant, seed):
+    """The clients of a load: the issue's own numbers in a soak, a fifth of them in a check."""
+    part = 4 if variant == "asan" else 1
+    mix = {"keepalive": long_or_short(500, 100) // part, "downloads": long_or_short(50, 10) // part, "fresh": 20,
+           "idle": 50, "seconds": long_or_short(60, 7), "seed": seed, "think_ms": long_or_short(400, 100)}
+    if hooks:
+        mix["posts"] = long_or_short(50, 10) // part
+    return mix
+
+
+def check_all_roles_worked(result, mix):
+    for role, count in (("keepalive", "keepalive"), ("post", "posts"), ("fresh", "fresh"), ("idle", "idle")):
+        if mix.get(count):
+            assert result["answers"][role] > 0, f"no answer for {role}: {result['answers']}"
+    if mix["downloads"]:
+        assert result["bytes_received"] > 1_000_000
+
+
+def check_nothing_is_left_open(server, before):
+    """Connections, descriptors, blocks: at the end as at the start."""
+    server.wait_for(lambda s: all(worker["connections"] == 0 for worker in s.status()["workers"]))
+    wait_settled(server)
+    server.wait_for(lambda s: descriptor_counts(s) == before)
+
+
+def test_no_client_notices_that_workers_are_killed_every_50_ms(start_victim, mix, record_property):
+    server = start_victim(workers=2)
+    status = wait_settled(server)
+    before, memory_before = descriptor_counts(server), memory_kib(server)
+    keepers = ",".join(str(worker["keeper_pid"]) for worker in status["workers"])
+    result = Load(server, **mix, kill_worker=keepers, kill_every_ms=50).finish()
+    check_all_roles_worked(result, mix)
+    assert result["kills"] >= mix["seconds"] * 20 * 0.5, f"only {result['kills']} kills: {result}"
+    check_nothing_is_left_open(server, before)
+    revivals = sum(worker["revivals"] for worker in server.status()["workers"])
+    assert revivals >= result["kills"] * 0.9, f"{revivals} revivals after {result['kills']} kills"
+    for name in ("successes", "kills", "bytes_received", "latency_ms"):
+        record_property(name, str(result[name]))
+    record_property("memory_kib", f"{memory_before} before, {memory_kib(server)} after")
+
+
+def test_no_client_notices_that_keepers_are_killed(start_victim, mix, seed):
+    server = start_victim(workers=2)
+    wait_settled(server)
+    lot = random.Random(seed)
+    load, kills = Load(server, **mix), 0
+    while load.is_running():
+        # Only a keeper whose worker is there: both dead together is the promise's own exception.
+        status = wait_settled(server)
+        signal_and_wait(server, lot.choice(status["workers"])["keeper_pid"])
+        kills += 1
+    check_all_roles_worked(load.finish(), mix)
+    assert kills >= mix["seconds"] // 2, f"only {kills} keepers were killed"
+
+
+def test_no_client_notices_that_the_master_is_killed(start_victim, mix):
+    server = start_victim(workers=2)
+    wait_settled(server)
+    load, kills = Load(server, **mix), 0
+    while load.is_running():
+        master = server.wait_for(lambda s: role_pids(s, "master"))[0]
+        signal_and_wait(server, master)
+        kills += 1
+        server.wait_for(lambda s: s.run("status", "--json").returncode == 0 or not load.is_running(), 20)
+    check_all_roles_worked(load.finish(), mix)
+    assert kills >= 2
+    wait_settled(server)
+
+
+def test_no_client_notices_that_workers_keepers_and_the_master_are_killed_in_turn(start_victim, mix, seed):
+    server = start_victim(workers=2)
+    lot = random.Random(seed)
+    load, kills = Load(server, **mix), 0
+    while load.is_running():
+        status = wait_settled(server, 20)
+        worker = lot.choice(status["workers"])
+        victims = lot.choice([[worker["pid"]], [worker["keeper_pid"]], [status["master"]["pid"]],
+                              [status["master"]["pid"], worker["pid"]],
+                              [status["master"]["pid"], worker["keeper_pid"]],
+                              [other["pid"] for other in status["workers"]],
+                              [other["keeper_pid"] for other in status["workers"]]])
+        for pid in victims:
+            if pid in holdfast.processes():
+                signal_and_wait(server, pid)
+            kills += 1
+    check_all_roles_worked(load.finish(), mix)
+    assert kills >= 3
+    wait_settled(server)
+
+
+def test_a_server_with_one_worker_survives_its_kills_too(start_victim, mix):
+    server = start_victim(workers=1)
+    status = wait_settled(server)
+    before = descriptor_counts(server)
+    mix["seconds"] = long_or_short(20, 4)
+    result = Load(server, **mix, kill_worker=status["workers"][0]["keeper_pid"], kill_every_ms=20).finish()
+    check_all_roles_worked(result, mix)
+    assert result["kills"] > 20
+    check_nothing_is_left_open(server, before)

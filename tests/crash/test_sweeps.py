@@ -1,0 +1,75 @@
+"""A kill at every system call: a seeded sample in a check, all of them in a soak.
+
+A point that was wrong is named in the failure: `sweep ... --point NAME` repeats it."""
+
+import os
+
+import pytest
+from killers import SOAK, long_or_short, run_sweep, wait_settled
+
+pytestmark = [pytest.mark.variants("hooks", "release"), pytest.mark.limit(3700 if SOAK else 60)]
+
+BUDGET_S = long_or_short(3500, 8)
+
+
+def test_a_worker_may_die_at_every_system_call(start_victim, hooks, seed, record_property):
+    totals = sweep_worker(start_victim, hooks, seed, "stop", long_or_short([], ["--sample", 1200]))
+    record_property("points", f"{totals['reached']} reached of {totals['points']} tried of {totals['listed']}")
+    assert totals["points"] >= 100
+
+
+def test_a_worker_may_die_between_any_two_instructions_after_a_system_call(start_victim, hooks, seed, record_property):
+    # All calls with all of 0 to 300 instructions are millions; every call with every 37th is the whole of a soak.
+    whole = ["--steps-stride", 37]
+    totals = sweep_worker(start_victim, hooks, seed, "step", long_or_short(whole, ["--sample", 800]))
+    record_property("points", f"{totals['reached']} reached of {totals['points']} tried of {totals['listed']}")
+    assert totals["points"] >= 100
+
+
+def test_a_worker_may_die_at_every_system_call_of_its_revival(start_victim, hooks, seed, record_property):
+    totals = sweep_worker(start_victim, hooks, seed, "revive", long_or_short([], ["--sample", 500]))
+    record_property("points", f"{totals['reached']} reached of {totals['points']} tried of {totals['listed']}")
+    assert totals["points"] >= 50
+
+
+def sweep_worker(start_victim, hooks, seed, mode, more):
+    server = start_victim(workers=1)
+    keeper = wait_settled(server)["workers"][0]["keeper_pid"]
+    arguments = ["--keeper", keeper, "--mode", mode, "--seed", seed, "--seconds", BUDGET_S, *more]
+    for target in server.targets:
+        arguments += ["--target", target]
+    totals = run_sweep(*arguments, *([] if hooks else ["--no-hooks"]), timeout=BUDGET_S + 60)
+    status = wait_settled(server)
+    server.wait_for(lambda s: all(worker["connections"] == 0 for worker in s.status()["workers"]))
+    assert status["workers"][0]["poisoned"] == 0, "a SIGKILL is nobody's fault"
+    assert "event=crash_loop" not in server.log()
+    return totals
+
+
+@pytest.mark.parametrize("role, phase, more", [
+    ("master", "start", []),
+    ("keeper", "start", []),
+    ("loader", "start", []),
+    ("master", "run", ["--kill-worker"]),
+    ("keeper", "run", []),
+    ("keeper", "run", ["--kill-worker"]),
+], ids=lambda value: "-".join(value).strip("-") if isinstance(value, list) else value)
+def test_the_others_may_die_at_every_system_call(role, phase, more, folder, build, write_victim_config, seed,
+                                                 record_property):
+    config, targets = write_victim_config(folder, workers=1)
+    log = folder / "server.log"
+    status = f"{build}/holdfast status --json --control {folder}/control.sock > /dev/null 2>&1"
+    arguments = ["--role", role, "--phase", phase, "--status", status, "--log", log, "--seed", seed,
+                 "--seconds", long_or_short(3400, 6), *more, *long_or_short([], ["--sample", 40])]
+    for target in targets:
+        arguments += ["--target", target]
+    try:
+        totals = run_sweep(*arguments, "--launch", build / "holdfast", "run", "-c", config,
+                           timeout=long_or_short(3600, 55))
+    except AssertionError:
+        print(log.read_text()[-20000:])
+        raise
+    record_property("points", f"{totals['reached']} reached of {totals['points']} tried of {totals['listed']}, "
+                              f"{totals['excepted']} by the promise's exception")
+    left = [name for name in os.listdir(folder) if name.endswith(".sock")]
+    assert not left, f"left behind: {left}"
