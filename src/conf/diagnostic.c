@@ -73,44 +73,59 @@ static int is_continuation(char c)
     return ((unsigned char)c & 0xc0) == 0x80;
 }
 
-/* Cuts the part of a line that is shown, and puts the caret and its tail under it. Columns are counted as the
- * lexer counts them: every byte but UTF-8's continuation bytes begins one. */
+/* The part of a line that is shown: columns first to end - 1. Columns are counted as the lexer counts them: every
+ * byte but UTF-8's continuation bytes begins one. */
+struct excerpt {
+    uint32_t first, end;
+    uint32_t caret, caret_end;
+    struct text line, marks;
+};
+
+static size_t character_length(struct slice source, size_t at)
+{
+    size_t length = 1;
+    while (at + length < source.length && is_continuation(source.at[at + length]))
+        length++;
+    return length;
+}
+
+static void excerpt_character(struct excerpt *excerpt, uint32_t column, struct slice character)
+{
+    int tab = *character.at == '\t';
+    int readable =
+        printable_length((const unsigned char *)character.at, character.length) == character.length;
+    text_add(&excerpt->line, readable || tab ? character : SLICE_LITERAL("?"));
+    if (column < excerpt->caret)
+        text_add_c(&excerpt->marks, tab ? "\t" : " ");
+    else if (column < excerpt->caret_end)
+        text_add_c(&excerpt->marks, column == excerpt->caret ? "^" : "~");
+}
+
+/* Cuts the line, and puts the caret and its tail under it. */
 static void excerpt_line(struct diagnostic *diagnostic, const struct diagnostic_place *place)
 {
-    uint32_t first = place->column > EXCERPT_BEFORE + 20 ? place->column - EXCERPT_BEFORE : 1;
-    uint32_t end = first + EXCERPT_CHARACTERS;
-    uint32_t caret_end = place->column + (place->width ? place->width : 1);
-    struct text line, caret;
-    text_init(&line, diagnostic->excerpt, sizeof diagnostic->excerpt);
-    text_init(&caret, diagnostic->caret, sizeof diagnostic->caret);
-    if (first > 1) {
-        text_add_c(&line, "...");
-        text_add_c(&caret, "   ");
-    }
-    uint32_t column = 0;
-    for (size_t i = 0; i < place->source.length && column < end;) {
-        size_t length = 1;
-        while (i + length < place->source.length && is_continuation(place->source.at[i + length]))
-            length++;
-        column++;
-        if (column >= end) {
-            text_add_c(&line, "...");
-            break;
+    struct excerpt excerpt = {.first =
+                                  place->column > EXCERPT_BEFORE + 20 ? place->column - EXCERPT_BEFORE : 1,
+                              .caret = place->column,
+                              .caret_end = place->column + (place->width ? place->width : 1)};
+    excerpt.end = excerpt.first + EXCERPT_CHARACTERS;
+    text_init(&excerpt.line, diagnostic->excerpt, sizeof diagnostic->excerpt);
+    text_init(&excerpt.marks, diagnostic->caret, sizeof diagnostic->caret);
+    text_add_c(&excerpt.line, excerpt.first > 1 ? "..." : "");
+    text_add_c(&excerpt.marks, excerpt.first > 1 ? "   " : "");
+    uint32_t column = 1;
+    for (size_t at = 0; at < place->source.length; column++) {
+        if (column == excerpt.end) {
+            text_add_c(&excerpt.line, "...");
+            return;
         }
-        if (column >= first) {
-            int tab = place->source.at[i] == '\t';
-            int readable = printable_length((const unsigned char *)place->source.at + i, length) == length;
-            text_add(&line,
-                     readable || tab ? (struct slice){place->source.at + i, length} : SLICE_LITERAL("?"));
-            if (column < place->column)
-                text_add_c(&caret, tab ? "\t" : " ");
-            else if (column < caret_end)
-                text_add_c(&caret, column == place->column ? "^" : "~");
-        }
-        i += length;
+        size_t length = character_length(place->source, at);
+        if (column >= excerpt.first)
+            excerpt_character(&excerpt, column, (struct slice){place->source.at + at, length});
+        at += length;
     }
-    if (column < place->column) /* just behind the end of the line */
-        text_add_c(&caret, "^");
+    if (column <= excerpt.caret) /* just behind the end of the line */
+        text_add_c(&excerpt.marks, "^");
 }
 
 /* The end of a path says more than its beginning. */

@@ -86,8 +86,7 @@ static int check_node(const struct conf_tree *tree, uint32_t index)
     return is_inside(tree, node->name.text, 0) ? 0 : ERR_SYNTAX;
 }
 
-/* Parents come before their children, so one pass that carries the depths downwards is enough; it is the
- * number of steps up that is bounded here, nodes * CONF_DEPTH_MAX in all. */
+/* The walks below recurse, so depth is bounded, too: at most CONF_DEPTH_MAX steps up from each node. */
 static int check_depth(const struct conf_tree *tree, uint32_t index)
 {
     const struct conf_image_node *nodes = section_of(tree, CONF_IMAGE_NODES);

@@ -78,8 +78,8 @@ void worker_open_record(struct worker *worker, int fd, unsigned listener)
 static void accept_pause(struct worker *worker, enum log_event event, const char *reason)
 {
     if (!worker->accept_again_ns)
-        log_event(LOG_WARN, event, "reason=\"%s\" connections=%llu next=\"trying again every 100 ms\"", reason,
-                  (unsigned long long)worker->arena.page->connections);
+        log_event(LOG_WARN, event, "reason=\"%s\" connections=%llu next=\"trying again every 100 ms\"",
+                  reason, (unsigned long long)worker->arena.page->connections);
     worker->accept_again_ns = worker->now_ns + PAUSE_NS;
     for (unsigned i = 0; i < worker->settings->listener_count; i++)
         (void)epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL, FD_LISTENERS + (int)i, NULL);

@@ -18,8 +18,12 @@ static size_t round_up(size_t value, size_t step)
 
 static uint64_t layout_hash(void)
 {
-    const uint64_t parts[] = {sizeof(struct arena_core), sizeof(struct record), sizeof(struct record_head),
-                              sizeof(struct intent),     BLOCK_SIZE,            RECORD_PROTOCOL_BYTES};
+    const uint64_t parts[] = {sizeof(struct arena_core),
+                              sizeof(struct record),
+                              sizeof(struct record_head),
+                              sizeof(struct intent),
+                              BLOCK_SIZE,
+                              RECORD_PROTOCOL_BYTES};
     uint64_t hash = 14695981039346656037ULL;
 
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
@@ -30,8 +34,8 @@ static uint64_t layout_hash(void)
 static void arena_place(struct arena *arena, uint32_t record_count)
 {
     arena->records_offset = round_up(ARENA_PAGE_SIZE + sizeof(struct arena_core), ARENA_PAGE_SIZE);
-    arena->blocks_offset = arena->records_offset +
-                           round_up((size_t)record_count * sizeof(struct record), ARENA_PAGE_SIZE);
+    arena->blocks_offset =
+        arena->records_offset + round_up((size_t)record_count * sizeof(struct record), ARENA_PAGE_SIZE);
 }
 
 static size_t arena_total(struct arena *arena, uint32_t record_count)

@@ -78,14 +78,14 @@ struct arena_page {
     _Atomic uint32_t state;
     _Atomic uint32_t takeovers; /* how often a worker became keeper */
     /* lives and deaths */
-    _Atomic uint32_t deaths;       /* of workers, whatever the cause */
-    _Atomic uint32_t revivals;     /* completed */
-    _Atomic uint32_t crash_loops;  /* how often the slot started again empty */
-    _Atomic uint32_t poisoned;     /* requests that were not run again */
-    _Atomic uint64_t died_ns;      /* when the keeper learnt of the last death */
-    _Atomic uint64_t revived_ns;   /* when the last revival had driven its last record */
-    _Atomic uint32_t reconciled;   /* counters that the kernel corrected at revivals */
-    _Atomic uint32_t odd;          /* records that did not agree with the kernel */
+    _Atomic uint32_t deaths;      /* of workers, whatever the cause */
+    _Atomic uint32_t revivals;    /* completed */
+    _Atomic uint32_t crash_loops; /* how often the slot started again empty */
+    _Atomic uint32_t poisoned;    /* requests that were not run again */
+    _Atomic uint64_t died_ns;     /* when the keeper learnt of the last death */
+    _Atomic uint64_t revived_ns;  /* when the last revival had driven its last record */
+    _Atomic uint32_t reconciled;  /* counters that the kernel corrected at revivals */
+    _Atomic uint32_t odd;         /* records that did not agree with the kernel */
     /* counters of the worker */
     _Atomic uint64_t connections; /* open now */
     _Atomic uint64_t accepted;
@@ -126,12 +126,12 @@ struct arena_core {
     _Atomic uint64_t turns;
     _Atomic uint32_t watchdog_kill; /* the keeper marks its own kill before it kills */
     _Atomic uint32_t fault;         /* set by the keeper: the last worker died by its own fault, in thread */
-    _Atomic uint32_t fault_thread;  /* … number fault_thread; cleared by the worker that has noted the blame */
-    _Atomic uint32_t blamed;        /* number + 1 of the record whose request is not run again, or 0 */
+    _Atomic uint32_t fault_thread; /* … number fault_thread; cleared by the worker that has noted the blame */
+    _Atomic uint32_t blamed;       /* number + 1 of the record whose request is not run again, or 0 */
     _Atomic uint32_t blamed_crashes; /* record_head.crashes before the blame: it counts once */
-    _Atomic uint32_t empty;         /* set by the keeper: start with nothing, close everything */
-    _Atomic uint32_t counters_lie;  /* the self-test failed: never guess, close instead */
-    _Atomic uint64_t next_serial;   /* of connections; never 0 */
+    _Atomic uint32_t empty;          /* set by the keeper: start with nothing, close everything */
+    _Atomic uint32_t counters_lie;   /* the self-test failed: never guess, close instead */
+    _Atomic uint64_t next_serial;    /* of connections; never 0 */
     struct arena_crash crash;
     struct intent intents[ARENA_THREADS];
 };

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
-
 int blocks_init(struct blocks *blocks, struct arena *arena)
 {
     *blocks = (struct blocks){.arena = arena, .words = (arena->core->block_count + 63) / 64};

@@ -161,7 +161,8 @@ static int may_command(int fd)
     struct ucred peer;
     socklen_t length = sizeof peer;
 
-    return !getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) && (peer.uid == 0 || peer.uid == geteuid());
+    return !getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) &&
+           (peer.uid == 0 || peer.uid == geteuid());
 }
 
 /* Reading never blocks (MSG_DONTWAIT); writing may, for a moment: answers are short. */

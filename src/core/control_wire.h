@@ -9,8 +9,8 @@
 #ifndef HOLDFAST_CORE_CONTROL_WIRE_H
 #define HOLDFAST_CORE_CONTROL_WIRE_H
 
-#define CONTROL_REQUEST_MAX 4096   /* bytes of a line, with its line feed */
-#define CONTROL_ANSWER_MAX 262144  /* likewise */
+#define CONTROL_REQUEST_MAX 4096  /* bytes of a line, with its line feed */
+#define CONTROL_ANSWER_MAX 262144 /* likewise */
 
 /* Exit codes of control commands. */
 #define CONTROL_EXIT_DONE 0

@@ -25,8 +25,8 @@ enum intent_call {
 };
 
 struct intent {
-    volatile uint32_t record; /* number + 1 of the record in question, or 0 */
-    volatile uint32_t call;   /* enum intent_call */
+    volatile uint32_t record;  /* number + 1 of the record in question, or 0 */
+    volatile uint32_t call;    /* enum intent_call */
     volatile uint64_t request; /* serial of the request being handled (blamed after a crash), or 0 */
     volatile uint32_t listener;
     uint32_t reserved;

@@ -370,14 +370,16 @@ int keeper_run(const struct service *service, char **arguments)
     }
     result = service->settings(FD_SNAPSHOT, &settings);
     if (result) {
-        log_event(LOG_ERROR, LOG_EV_WORKER_FAILED, "step=\"read the snapshot\" error=\"%s\"", err_text(result));
+        log_event(LOG_ERROR, LOG_EV_WORKER_FAILED, "step=\"read the snapshot\" error=\"%s\"",
+                  err_text(result));
         arena.page->state = ARENA_STATE_FAILED;
         return KEEPER_EXIT_FAILED;
     }
     log_set_level((enum log_level)settings.log_level);
     limit_core_dumps(&settings);
     keeper_init(&keeper, &arena, service, &settings);
-    log_event(LOG_DEBUG, LOG_EV_KEEPER_STARTED, "slot=%u generation=%u", arena.page->slot, arena.page->generation);
+    log_event(LOG_DEBUG, LOG_EV_KEEPER_STARTED, "slot=%u generation=%u", arena.page->slot,
+              arena.page->generation);
     return keeper_loop(&keeper);
 }
 
@@ -391,7 +393,8 @@ _Noreturn void keeper_take_over(struct arena *arena, const struct service *servi
     crash_fini();
     arena->page->takeovers++;
     keeper_init(&keeper, arena, service, settings);
-    log_event(LOG_WARN, LOG_EV_KEEPER_TAKEN_OVER, "slot=%u next=\"a new worker is cloned\"", arena->page->slot);
+    log_event(LOG_WARN, LOG_EV_KEEPER_TAKEN_OVER, "slot=%u next=\"a new worker is cloned\"",
+              arena->page->slot);
     tell_master(&keeper, LINK_TAKEOVER);
     _exit(keeper_loop(&keeper));
 }

@@ -73,8 +73,7 @@ static int compare(struct trial *trial, const char *step, int fd, int connected,
         return 0;
     snprintf(trial->what, trial->size, "%s (%s): rx %llu instead of %llu, tx %llu instead of %llu, error %s",
              step, connected ? "connected" : "accepted", (unsigned long long)counts.rx,
-             (unsigned long long)rx, (unsigned long long)counts.tx, (unsigned long long)tx,
-             err_name(result));
+             (unsigned long long)rx, (unsigned long long)counts.tx, (unsigned long long)tx, err_name(result));
     return ERR_UNSUPPORTED;
 }
 

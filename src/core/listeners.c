@@ -35,8 +35,8 @@ static int unix_is_alive(const struct core_listener *listener)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), alive;
 
-    alive = fd >= 0 && (!connect(fd, (const struct sockaddr *)&listener->address, listener->length) ||
-                        errno == EAGAIN);
+    alive = fd >= 0 &&
+            (!connect(fd, (const struct sockaddr *)&listener->address, listener->length) || errno == EAGAIN);
     fd_close(&fd);
     return alive;
 }
@@ -75,12 +75,11 @@ static int open_unix(const struct core_listener *listener)
 
 static int open_tcp(const struct core_listener *listener)
 {
-    int fd =
-        socket(listener->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP);
+    int fd = socket(listener->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP);
 
-    if (fd >= 0 && (set_tcp_options(fd, listener) ||
-                    bind(fd, (const struct sockaddr *)&listener->address, listener->length) ||
-                    listen(fd, BACKLOG))) {
+    if (fd >= 0 &&
+        (set_tcp_options(fd, listener) ||
+         bind(fd, (const struct sockaddr *)&listener->address, listener->length) || listen(fd, BACKLOG))) {
         int number = errno;
 
         fd_close(&fd);
@@ -118,10 +117,10 @@ void listener_steer_away(int fd)
     /* The packet begins with the TCP header; its flags are byte 13. */
     struct sock_filter code[] = {
         BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
-        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x12),                 /* SYN and ACK */
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x02, 0, 1),           /* SYN alone: */
-        BPF_STMT(BPF_RET | BPF_K, 0),                              /* drop */
-        BPF_STMT(BPF_RET | BPF_K, 0xffffffff),                     /* else keep */
+        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x12),       /* SYN and ACK */
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x02, 0, 1), /* SYN alone: */
+        BPF_STMT(BPF_RET | BPF_K, 0),                    /* drop */
+        BPF_STMT(BPF_RET | BPF_K, 0xffffffff),           /* else keep */
     };
     const struct sock_fprog program = {sizeof code / sizeof *code, code};
     int family = 0;

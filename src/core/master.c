@@ -39,7 +39,8 @@ const char *master_phase_name(const struct master *master)
 
 static void enter_phase(struct master *master, enum master_phase phase)
 {
-    log_event(LOG_DEBUG, LOG_EV_DIAGNOSTIC, "phase=%s from=%s", phase_names[phase], master_phase_name(master));
+    log_event(LOG_DEBUG, LOG_EV_DIAGNOSTIC, "phase=%s from=%s", phase_names[phase],
+              master_phase_name(master));
     master->state->phase = phase;
 }
 
@@ -112,8 +113,8 @@ static void read_loader(struct master *master)
 
     if (result == ERR_AGAIN)
         return;
-    if (!result && packet.fd >= 0 && packet.length == sizeof message && message.type == CORE_SNAPSHOT_MESSAGE &&
-        message.version == CORE_SNAPSHOT_VERSION) {
+    if (!result && packet.fd >= 0 && packet.length == sizeof message &&
+        message.type == CORE_SNAPSHOT_MESSAGE && message.version == CORE_SNAPSHOT_VERSION) {
         result = accept_snapshot(master, packet.fd);
         if (result) {
             log_event(LOG_ERROR, LOG_EV_CONFIG_REFUSED, "error=\"%s\"", err_text(result));
@@ -185,8 +186,8 @@ static int ensure_listener(struct master *master, size_t i)
         return 0;
     result = listener_open(listener, why, sizeof why);
     if (result < 0) {
-        log_event(LOG_ERROR, LOG_EV_LISTENER_FAILED, "address=%s error=\"%s\" next=\"free the address or change it\"",
-                  listener->text, why);
+        log_event(LOG_ERROR, LOG_EV_LISTENER_FAILED,
+                  "address=%s error=\"%s\" next=\"free the address or change it\"", listener->text, why);
         return result;
     }
     master->listener_fds[i] = result;
@@ -202,7 +203,8 @@ static void self_test(struct master *master)
     master->state->counters_lie = result != 0;
     if (result)
         log_event(LOG_ERROR, LOG_EV_KERNEL_SELF_TEST,
-                  "result=failed what=\"%s\" next=\"connections in question after a crash are closed, not guessed\"",
+                  "result=failed what=\"%s\" next=\"connections in question after a crash are closed, not "
+                  "guessed\"",
                   what);
     else
         log_event(LOG_DEBUG, LOG_EV_KERNEL_SELF_TEST, "result=good");
@@ -433,7 +435,8 @@ static void take_status(struct master *master, const struct anchor_event *event)
 
 static void tell_not_built(const char *signal_name, const char *what)
 {
-    log_event(LOG_WARN, LOG_EV_NOT_BUILT, "signal=%s asked=\"%s\" next=\"nothing is changed\"", signal_name, what);
+    log_event(LOG_WARN, LOG_EV_NOT_BUILT, "signal=%s asked=\"%s\" next=\"nothing is changed\"", signal_name,
+              what);
 }
 
 static void take_signal(struct master *master, const struct anchor_event *event)
@@ -515,8 +518,8 @@ static nfds_t collect(struct master *master, struct pollfd *polled)
     polled[count++] = (struct pollfd){.fd = master->anchor.fd, .events = POLLIN};
     polled[count++] = (struct pollfd){.fd = master->loader_fd, .events = POLLIN};
     for (unsigned i = 0; i < MASTER_SLOTS_MAX; i++)
-        polled[count++] = (struct pollfd){
-            .fd = master->slots[i].link_ended ? -1 : master->slots[i].link_fd, .events = POLLIN};
+        polled[count++] = (struct pollfd){.fd = master->slots[i].link_ended ? -1 : master->slots[i].link_fd,
+                                          .events = POLLIN};
     return count + control_collect(master, polled + count);
 }
 
@@ -564,8 +567,7 @@ _Noreturn static void master_loop(struct master *master)
 
 static int map_state(struct master *master, int fd)
 {
-    void *memory =
-        mmap(NULL, sizeof(struct master_state), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *memory = mmap(NULL, sizeof(struct master_state), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
     if (memory == MAP_FAILED)
         return err_from_errno(errno);

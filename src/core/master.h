@@ -35,7 +35,7 @@ struct master {
     struct core_settings settings;
     int listener_fds[CORE_LISTENERS_MAX]; /* owned; -1 */
     struct slot slots[MASTER_SLOTS_MAX];
-    int loader_fd; /* owned; where the loader's answer comes, or -1 */
+    int loader_fd;           /* owned; where the loader's answer comes, or -1 */
     struct control *control; /* owned, or NULL */
     char **loader_arguments;
     int is_daemon;

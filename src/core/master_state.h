@@ -17,13 +17,13 @@
 #define MASTER_SLOTS_MAX 256 /* of all generations together */
 
 enum master_phase {
-    PHASE_LOAD,     /* the configuration is being read */
-    PHASE_LISTEN,   /* listeners are being bound */
-    PHASE_START,    /* slots are being made; not all of them are ready */
+    PHASE_LOAD,   /* the configuration is being read */
+    PHASE_LISTEN, /* listeners are being bound */
+    PHASE_START,  /* slots are being made; not all of them are ready */
     PHASE_RUN,
-    PHASE_DRAIN,    /* a graceful stop until stop_deadline_ns */
-    PHASE_STOP,     /* everything leaves at once */
-    PHASE_LEAVE,    /* nothing is left; the anchor is told to leave */
+    PHASE_DRAIN, /* a graceful stop until stop_deadline_ns */
+    PHASE_STOP,  /* everything leaves at once */
+    PHASE_LEAVE, /* nothing is left; the anchor is told to leave */
 };
 
 enum slot_step {

@@ -47,7 +47,7 @@ struct record_head {
      * [file_from, made), which are the file's bytes from file_offset on. Nothing is made behind a file. */
     uint64_t out_base;
     uint64_t made;
-    int32_t file_fd; /* -1: none; owned by the worker's table of open files */
+    int32_t file_fd;      /* -1: none; owned by the worker's table of open files */
     uint8_t end_of_input; /* the peer's FIN was read */
     uint8_t shut;         /* our FIN was decided: set before shutdown(2) */
     uint8_t crashes;      /* of workers while they handled this connection */

@@ -268,10 +268,11 @@ void revival_run(struct worker *worker)
     drive_all(&revival);
     page->revived_ns = clock_monotonic_ns();
     page->revivals++;
-    log_event(LOG_INFO, LOG_EV_WORKER_REVIVED,
-              "slot=%u connections=%llu took_us=%llu since_death_us=%llu settled=%u adopted=%u closed=%u strays=%u",
-              page->slot, (unsigned long long)page->connections,
-              (unsigned long long)((page->revived_ns - began_ns) / 1000),
-              (unsigned long long)((page->revived_ns - page->died_ns) / 1000), revival.reconciled,
-              revival.adopted, revival.closed, revival.strays);
+    log_event(
+        LOG_INFO, LOG_EV_WORKER_REVIVED,
+        "slot=%u connections=%llu took_us=%llu since_death_us=%llu settled=%u adopted=%u closed=%u strays=%u",
+        page->slot, (unsigned long long)page->connections,
+        (unsigned long long)((page->revived_ns - began_ns) / 1000),
+        (unsigned long long)((page->revived_ns - page->died_ns) / 1000), revival.reconciled, revival.adopted,
+        revival.closed, revival.strays);
 }

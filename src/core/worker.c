@@ -341,7 +341,8 @@ static void worker_read_link(struct worker *worker)
 
     while ((result = link_receive(FD_LINK, &message)) != ERR_AGAIN && result != ERR_CLOSED)
         ;
-    if (result == ERR_CLOSED) /* the master's end is held by the anchor: it is gone, and nobody can command us */
+    if (result ==
+        ERR_CLOSED) /* the master's end is held by the anchor: it is gone, and nobody can command us */
         (void)epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL, FD_LINK, NULL);
     for (unsigned i = 0; worker->is_listening && i < worker->settings->listener_count; i++)
         worker_accept(worker, i);

@@ -16,7 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define TRIES 20          /* a master that dies under a question is followed by one that answers */
+#define TRIES 20 /* a master that dies under a question is followed by one that answers */
 #define TRY_AGAIN_MS 100
 
 void (*ctl_default_control)(char *out);
@@ -112,7 +112,8 @@ static json_t *ask(const struct options *options, const char *command, int *exit
             return answer;
         (void)poll(NULL, 0, TRY_AGAIN_MS);
     }
-    fprintf(stderr, "holdfast: %s takes connections but does not answer\n  are you root or the server's user?\n",
+    fprintf(stderr,
+            "holdfast: %s takes connections but does not answer\n  are you root or the server's user?\n",
             options->control);
     *exit_code = CONTROL_EXIT_REFUSED;
     return NULL;
@@ -149,12 +150,12 @@ static void print_status(json_t *status)
     printf("%4s %4s %-9s %8s %8s %12s %12s %7s %9s %9s\n", "slot", "gen", "state", "keeper", "worker",
            "connections", "requests", "deaths", "revivals", "poisoned");
     json_array_foreach(json_object_get(status, "workers"), i, item)
-        printf("%4lld %4lld %-9s %8lld %8lld %12lld %12lld %7lld %9lld %9lld\n", (long long)number(item, "slot"),
-               (long long)number(item, "generation"), json_string_value(json_object_get(item, "state")),
-               (long long)number(item, "keeper_pid"), (long long)number(item, "pid"),
-               (long long)number(item, "connections"), (long long)number(item, "requests"),
-               (long long)number(item, "deaths"), (long long)number(item, "revivals"),
-               (long long)number(item, "poisoned"));
+        printf("%4lld %4lld %-9s %8lld %8lld %12lld %12lld %7lld %9lld %9lld\n",
+               (long long)number(item, "slot"), (long long)number(item, "generation"),
+               json_string_value(json_object_get(item, "state")), (long long)number(item, "keeper_pid"),
+               (long long)number(item, "pid"), (long long)number(item, "connections"),
+               (long long)number(item, "requests"), (long long)number(item, "deaths"),
+               (long long)number(item, "revivals"), (long long)number(item, "poisoned"));
     printf("\n%-40s %-10s %12s\n", "listener", "accept", "accepted");
     json_array_foreach(json_object_get(status, "listeners"), i, item)
         printf("%-40s %-10s %12lld\n", json_string_value(json_object_get(item, "address")),
@@ -219,7 +220,9 @@ int ctl_stop(int count, char **arguments)
         printf("stopping (pid %d)\n", anchor);
     fflush(stdout);
     if (wait_for_end(anchor, options.timeout_ms)) {
-        fprintf(stderr, "holdfast: pid %d has not left in time; it goes on draining\n  stop it at once: holdfast stop --now\n",
+        fprintf(stderr,
+                "holdfast: pid %d has not left in time; it goes on draining\n  stop it at once: holdfast "
+                "stop --now\n",
                 anchor);
         return CONTROL_EXIT_REFUSED;
     }

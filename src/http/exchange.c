@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#define HEAD_LIMIT 8192u     /* bytes of a request head */
+#define HEAD_LIMIT 8192u                          /* bytes of a request head */
 #define PIPELINE_ROOM (EXCHANGE_BODY_MAX + 2048u) /* whatever a handler answers fits */
 #define STEPS_A_DRIVE 128
 #define LINGER_NS (2 * NS_PER_S)
@@ -32,16 +32,14 @@ static struct exchange exchange_begin(struct worker *worker, struct record *reco
 {
     struct record_head *head = record_begin(record);
 
-    return (struct exchange){.http = http_of(worker),
-                             .worker = worker,
-                             .record = record,
-                             .head = head,
-                             .state = state_of(head)};
+    return (struct exchange){
+        .http = http_of(worker), .worker = worker, .record = record, .head = head, .state = state_of(head)};
 }
 
 /* --- a request begins --- */
 
-static const struct http_site *site_find(const struct http *http, const struct record *record, struct slice host)
+static const struct http_site *site_find(const struct http *http, const struct record *record,
+                                         struct slice host)
 {
     const struct http_site *any = NULL;
 
@@ -146,7 +144,8 @@ static void end_transaction(struct exchange *exchange)
         record_commit(exchange->record);
 }
 
-static int finds_head(struct exchange *exchange, struct slice input, uint32_t *length, enum h1_refusal *refusal)
+static int finds_head(struct exchange *exchange, struct slice input, uint32_t *length,
+                      enum h1_refusal *refusal)
 {
     uint32_t available = (uint32_t)input.length;
     int result = h1_head_find_end(input.at, available, HEAD_LIMIT, &exchange->state->scanned, length);
@@ -286,7 +285,8 @@ static void close_after_response(struct worker *worker, struct record *record)
 
 /* --- deadlines --- */
 
-static void set_timing(struct worker *worker, struct record *record, enum timing timing, uint64_t ms, int restart)
+static void set_timing(struct worker *worker, struct record *record, enum timing timing, uint64_t ms,
+                       int restart)
 {
     struct conn_side *side = worker_side(worker, record);
 
@@ -490,7 +490,8 @@ void exchange_revived(struct worker *worker, struct record *record)
     const struct exchange_state *state = state_seen(record);
 
     /* Deadlines live in the record; what they are for follows from the step. */
-    if (state->step == EXCHANGE_READ_HEAD && (conn_input_length(record, record_head(record)) || record->rx == 0))
+    if (state->step == EXCHANGE_READ_HEAD &&
+        (conn_input_length(record, record_head(record)) || record->rx == 0))
         worker_side(worker, record)->timing = TIMING_HEAD;
     if (state->request >= http_of(worker)->next_request)
         http_of(worker)->next_request = state->request + 1;
@@ -515,7 +516,8 @@ void exchange_expired(struct worker *worker, struct record *record)
 {
     const struct record_head *head = record_head(record);
     enum exchange_step step = (enum exchange_step)state_seen(record)->step;
-    int is_reading = (step == EXCHANGE_READ_HEAD && conn_input_length(record, head)) || step == EXCHANGE_READ_BODY;
+    int is_reading =
+        (step == EXCHANGE_READ_HEAD && conn_input_length(record, head)) || step == EXCHANGE_READ_BODY;
 
     if (is_reading && !conn_has_output(record, head))
         answer_timeout(worker, record);

@@ -46,8 +46,8 @@ enum exchange_flag {
 };
 
 struct exchange_state {
-    uint8_t step;  /* enum exchange_step */
-    uint8_t flags; /* enum exchange_flag */
+    uint8_t step;    /* enum exchange_step */
+    uint8_t flags;   /* enum exchange_flag */
     uint8_t handler; /* index in http->handlers, while READ_BODY or HANDLE */
     uint8_t reserved;
     uint32_t scanned;   /* how far the head was looked at, from `taken` */
@@ -78,8 +78,8 @@ struct handler {
 
 /* The HTTP layer of one worker. */
 struct http {
-    struct worker *worker; /* borrowed */
-    const struct http_config *config; /* borrowed */
+    struct worker *worker;                             /* borrowed */
+    const struct http_config *config;                  /* borrowed */
     const struct handler *handlers[HTTP_HANDLERS_MAX]; /* borrowed; 0 is what serves a site's files */
     void *handler_private[HTTP_HANDLERS_MAX];
     uint64_t next_request;
@@ -97,7 +97,7 @@ struct exchange {
     struct exchange_state *state;
     const struct h1_head *request; /* in begin only */
     const struct http_site *site;  /* in begin only */
-    int failed; /* no memory: nothing of this transaction counts, try again later */
+    int failed;                    /* no memory: nothing of this transaction counts, try again later */
 };
 
 /* --- for handlers --- */
@@ -111,8 +111,8 @@ void exchange_respond(struct exchange *exchange, int status, struct slice type, 
 /* Answers with a short text that says the status and the reason. */
 void exchange_respond_error(struct exchange *exchange, int status, struct slice reason);
 /* Answers with file bytes; takes one use of fd. */
-void exchange_respond_file(struct exchange *exchange, int status, struct slice type, struct slice fields, int fd,
-                           uint64_t offset, uint64_t length);
+void exchange_respond_file(struct exchange *exchange, int status, struct slice type, struct slice fields,
+                           int fd, uint64_t offset, uint64_t length);
 /* Goes on to READ_BODY: the handler's body() and end() follow. */
 void exchange_want_body(struct exchange *exchange);
 /* Goes to HANDLE: the handler will call exchange_resumed from a job's `done`. */

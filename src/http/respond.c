@@ -100,8 +100,8 @@ void exchange_respond_error(struct exchange *exchange, int status, struct slice 
                      (struct slice){text.at, text.length});
 }
 
-void exchange_respond_file(struct exchange *exchange, int status, struct slice type, struct slice fields, int fd,
-                           uint64_t offset, uint64_t length)
+void exchange_respond_file(struct exchange *exchange, int status, struct slice type, struct slice fields,
+                           int fd, uint64_t offset, uint64_t length)
 {
     char memory[HEAD_MAX + EXCHANGE_FIELDS_MAX];
     struct text text;

@@ -3,7 +3,6 @@
 #include <signal.h>
 #include <unistd.h>
 
-
 int pool_init(struct pool *pool, unsigned threads, int wakeup_fd)
 {
     if (threads < 1 || threads > POOL_THREADS_MAX)

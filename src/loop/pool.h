@@ -27,7 +27,7 @@ struct pool {
     struct pool_job *waiting, **waiting_end;
     struct pool_job *finished, **finished_end;
     unsigned queued, threads, idle, limit, numbered;
-    int wakeup_fd; /* borrowed */
+    int wakeup_fd;                           /* borrowed */
     void (*thread_started)(unsigned thread); /* called first in each thread; may be NULL */
     int stopping;
     pthread_t thread[POOL_THREADS_MAX];

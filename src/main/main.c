@@ -1,5 +1,6 @@
 /* The one executable: command line, and the roles that the anchor and the master start. */
 #include "base/log.h"
+#include "conf/value.h"
 #include "core/keeper.h"
 #include "core/master.h"
 #include "ctl/command.h"
@@ -70,23 +71,20 @@ static int command_check(int count, char **arguments)
 {
     if (count == 2)
         return loader_check(DEFAULT_CONFIG);
+    if (count == 3 && !strcmp(arguments[2], "--directives")) {
+        conf_describe(settings_grammar(), stdout);
+        return 0;
+    }
     if (count == 4 && !strcmp(arguments[2], "-c"))
         return loader_check(arguments[3]);
-    return command_usage_error(arguments[2], "holdfast check [-c FILE]");
+    return command_usage_error(arguments[2], "holdfast check [-c FILE | --directives]");
 }
 
-/* A quoted string of the configuration grammar. */
-static void add_quoted(struct text *text, const char *value)
+static void add_statement(struct text *text, const char *name, const char *value, const char *end)
 {
-    text_add_c(text, "\"");
-    for (; *value; value++) {
-        if (*value == '"' || *value == '\\')
-            text_add_c(text, "\\");
-        if (*value == '$')
-            text_add_c(text, "$");
-        text_add(text, (struct slice){value, 1});
-    }
-    text_add_c(text, "\"");
+    text_add_c(text, name);
+    conf_quote(text, slice_of(value));
+    text_add_c(text, end);
 }
 
 static int command_files(int count, char **arguments)
@@ -116,15 +114,13 @@ static int command_files(int count, char **arguments)
         return COMMAND_EXIT_FAILED;
     }
     text_init(&text, memory, sizeof memory);
-    text_add_f(&text, "workers %s\n", workers);
-    if (control) {
-        text_add_c(&text, "control ");
-        add_quoted(&text, control);
-        text_add_c(&text, "\n");
-    }
-    text_add_f(&text, "site %s {\n    files ", listen);
-    add_quoted(&text, absolute);
-    text_add_c(&text, "\n}\n");
+    add_statement(&text, "workers ", workers, "\n");
+    if (control)
+        add_statement(&text, "control ", control, "\n");
+    add_statement(&text, "site ", listen, " {\n");
+    add_statement(&text, "files ", absolute, "\n}\n");
+    if (text.overflow)
+        return command_usage_error("the arguments are too long", usage);
     return run_server(&(struct run_options){.config_text = text.at, .config_name = "(command line)"});
 }
 
@@ -145,7 +141,7 @@ static const struct {
 } commands[] = {
     {"run", command_run, "run [-c FILE] [-d] [--pid-file FILE]", "start the server (-d: in the background)"},
     {"files", command_files, "files DIR [--listen ADDR]", "serve a folder without a configuration"},
-    {"check", command_check, "check [-c FILE]", "judge a configuration; starts nothing"},
+    {"check", command_check, "check [-c FILE | --directives]", "judge a configuration; starts nothing"},
     {"status", ctl_status, "status [--json]", "processes, connections, revivals of a running server"},
     {"stop", ctl_stop, "stop [--now] [--timeout DURATION]", "stop it: gracefully, or at once"},
     {"version", command_version, "version", "print the version"},

@@ -85,7 +85,8 @@ static int write_pid_file(const char *path)
     snprintf(aside, sizeof aside, "%s.%d", path, getpid());
     snprintf(text, sizeof text, "%d\n", getpid());
     fd = open(aside, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    if (fd >= 0 && !fd_write_all(fd, text, strlen(text)) && !flock(fd, LOCK_EX | LOCK_NB) && !rename(aside, path))
+    if (fd >= 0 && !fd_write_all(fd, text, strlen(text)) && !flock(fd, LOCK_EX | LOCK_NB) &&
+        !rename(aside, path))
         return fd;
     (void)fail(path, strerror(errno), "name a pid file that can be written with --pid-file");
     if (fd >= 0)
@@ -108,7 +109,8 @@ static int wait_until_ready(int ready, pid_t child)
     (void)waitpid(child, NULL, 0); /* the middle process of the double fork */
     if (count == 1)
         return 0;
-    return fail("the server did not become ready", "see the messages above", "mend what they name and start again");
+    return fail("the server did not become ready", "see the messages above",
+                "mend what they name and start again");
 }
 
 /* Returns 0 in the daemon with *ready_fd to tell readiness, else -1 and *exit_code. */

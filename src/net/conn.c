@@ -74,8 +74,8 @@ int conn_fill(struct worker *worker, struct record *record)
     if (!free_bytes)
         return ERR_LIMIT;
     piece = in_one_piece(head->in_base, record->rx, free_bytes);
-    count = ledger_receive(worker->intent, record, fd, ring_at(worker, head->in_block, head->in_base, record->rx),
-                           piece);
+    count = ledger_receive(worker->intent, record, fd,
+                           ring_at(worker, head->in_block, head->in_base, record->rx), piece);
     if (count > 0) {
         /* A short read has emptied the socket; a FIN that came with the bytes gives no further edge. */
         if ((size_t)count < piece && !side->hung_up)
@@ -105,7 +105,8 @@ struct slice conn_input(struct worker *worker, const struct record *record, cons
                           in_one_piece(head->in_base, head->taken, length)};
 }
 
-struct slice conn_input_whole(struct worker *worker, const struct record *record, const struct record_head *head)
+struct slice conn_input_whole(struct worker *worker, const struct record *record,
+                              const struct record_head *head)
 {
     static char straight[BLOCK_SIZE];
     struct slice first = conn_input(worker, record, head);
@@ -171,9 +172,9 @@ static ssize_t flush_ring(struct worker *worker, struct record *record, const st
 static ssize_t flush_file(struct worker *worker, struct record *record, const struct record_head *head)
 {
     uint64_t length = head->made - record->tx;
-    ssize_t count =
-        ledger_sendfile(worker->intent, record, (int)arena_number(&worker->arena, record), head->file_fd,
-                        head->file_offset + (record->tx - head->file_from), length < SEND_SHARE ? length : SEND_SHARE);
+    ssize_t count = ledger_sendfile(worker->intent, record, (int)arena_number(&worker->arena, record),
+                                    head->file_fd, head->file_offset + (record->tx - head->file_from),
+                                    length < SEND_SHARE ? length : SEND_SHARE);
 
     return count ? count : -ENODATA;
 }

@@ -23,7 +23,8 @@ WARN_UNUSED int conn_fill(struct worker *worker, struct record *record);
 struct slice conn_input(struct worker *worker, const struct record *record, const struct record_head *head);
 /* The whole input in one piece: in the ring, or copied into memory of the worker when it wraps around. Borrowed until
  * the next call. */
-struct slice conn_input_whole(struct worker *worker, const struct record *record, const struct record_head *head);
+struct slice conn_input_whole(struct worker *worker, const struct record *record,
+                              const struct record_head *head);
 static inline uint64_t conn_input_length(const struct record *record, const struct record_head *head)
 {
     return record->rx - head->taken;
@@ -32,7 +33,8 @@ static inline uint64_t conn_input_length(const struct record *record, const stru
 /* Bytes that conn_put can take now: none while a file is pending. */
 uint32_t conn_room(const struct record *record, const struct record_head *head);
 /* Appends bytes to the output. All or nothing: 0; ERR_LIMIT without room; ERR_NO_MEMORY without a block. */
-WARN_UNUSED int conn_put(struct worker *worker, struct record *record, struct record_head *head, struct slice bytes);
+WARN_UNUSED int conn_put(struct worker *worker, struct record *record, struct record_head *head,
+                         struct slice bytes);
 /* Appends file bytes [offset, offset + length) behind what was put. The head takes one use of `fd`
  * (worker_file_use); nothing can be put until the file is through. */
 void conn_put_file(struct worker *worker, struct record_head *head, int fd, uint64_t offset, uint64_t length);

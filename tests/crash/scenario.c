@@ -239,7 +239,8 @@ static void run_urgent_head(const struct target *target)
     talk_open(&talk, target, 0);
     for (int i = 0; i < 2; i++) {
         talk_send_text(&talk, "GET /small-01");
-        pause_a_moment();
+        if (i == 0)
+            pause_a_moment(); /* the other time everything may be there at once */
         talk_send_urgent(&talk, '7');
         talk_send_text(&talk, " HTTP/1.1\r\nHost: sweep.example\r\n\r\n");
         talk_expect_document(&talk, 17);

@@ -12,7 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TALK_TIMEOUT_S 10
+/* Shorter than the timers by which a server may mend itself: those must not hide that something was lost. */
+#define TALK_TIMEOUT_S 5
 
 struct talk {
     const struct target *target; /* borrowed */

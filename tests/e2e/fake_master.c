@@ -328,6 +328,19 @@ static void do_drain(char *argument)
     fprintf(out, "ok count=%d signals=%d\n", count, events);
 }
 
+/* CODE: sends a hundred LIST requests and EXIT without waiting for any answer. */
+static void do_lastwords(char *argument)
+{
+    uint8_t packet[WIRE_HEADER_SIZE + 4];
+    for (int i = 0; i <= 100; i++) {
+        wire_header_put(packet, i < 100 ? WIRE_LIST : WIRE_EXIT, 4, 1000000u);
+        wire_put_u32(packet + WIRE_HEADER_SIZE, i < 100 ? 0 : (uint32_t)atoi(argument));
+        if (send(the_link.fd, packet, sizeof packet, 0) < 0)
+            abort();
+    }
+    answer(0);
+}
+
 /* Asks for this and that, for ever; the test kills us in the middle of it. */
 static void do_churn(char *argument)
 {
@@ -376,7 +389,7 @@ static const struct {
     {"try", do_try},         {"good", do_good},     {"notify", do_notify},    {"exit", do_exit},
     {"ack", do_ack},         {"mute", do_mute},     {"quit", do_quit},        {"close", do_close},
     {"sibling", do_sibling}, {"family", do_family}, {"self", do_self},        {"raw", do_raw},
-    {"flood", do_flood},     {"drain", do_drain},   {"churn", do_churn},
+    {"flood", do_flood},     {"drain", do_drain},   {"churn", do_churn},      {"lastwords", do_lastwords},
 };
 
 static void run_command(char *line)

@@ -15,8 +15,8 @@ struct cached_file {
     uint32_t hash, site;
     uint64_t checked_ns, used_ns; /* when the file was opened or looked at; when it was last served */
     struct stat status;
-    int fd;        /* one use of worker_file_use; -1: the content is all that is needed */
-    char *content; /* owned; NULL: too large */
+    int fd;            /* one use of worker_file_use; -1: the content is all that is needed */
+    char *content;     /* owned; NULL: too large */
     struct slice type; /* static */
     char fields[160];  /* Last-Modified and ETag, finished header lines */
     size_t path_length;

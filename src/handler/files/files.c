@@ -13,8 +13,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define FRESH_NS NS_PER_S        /* a file is looked at again after this */
-#define KEEP_NS (10 * NS_PER_S)  /* and forgotten when nobody asked for this long */
+#define FRESH_NS NS_PER_S       /* a file is looked at again after this */
+#define KEEP_NS (10 * NS_PER_S) /* and forgotten when nobody asked for this long */
 #define PATH_LIMIT 4096u
 
 struct files {
@@ -34,7 +34,6 @@ static struct files *files_of(const struct exchange *exchange)
 {
     return exchange->http->handler_private[0];
 }
-
 
 /* --- finding --- */
 
@@ -81,7 +80,8 @@ static int open_beneath(int root, const char *path)
 
 static int status_of_errno(int number, struct slice *reason)
 {
-    if (number == ENOENT || number == ENOTDIR || number == ELOOP || number == EXDEV || number == ENAMETOOLONG) {
+    if (number == ENOENT || number == ENOTDIR || number == ELOOP || number == EXDEV ||
+        number == ENAMETOOLONG) {
         *reason = SLICE_LITERAL("no_such_file");
         return 404;
     }
@@ -126,7 +126,8 @@ static void keep_content(struct worker *worker, struct cached_file *file)
 }
 
 /* Opens a file into a cache entry. 0, or a status and reason. */
-static int open_wanted(struct files *files, struct wanted *wanted, struct cached_file **found, struct slice *reason)
+static int open_wanted(struct files *files, struct wanted *wanted, struct cached_file **found,
+                       struct slice *reason)
 {
     struct worker *worker = files->http->worker;
     struct cached_file *file;
@@ -162,8 +163,7 @@ static int is_unchanged(struct files *files, struct wanted *wanted, const struct
 
     return !fstatat(files->roots[wanted->site], wanted->path.at + 1, &status, 0) &&
            status.st_ino == file->status.st_ino && status.st_dev == file->status.st_dev &&
-           status.st_size == file->status.st_size &&
-           status.st_mtim.tv_sec == file->status.st_mtim.tv_sec &&
+           status.st_size == file->status.st_size && status.st_mtim.tv_sec == file->status.st_mtim.tv_sec &&
            status.st_mtim.tv_nsec == file->status.st_mtim.tv_nsec;
 }
 
