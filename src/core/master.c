@@ -1,6 +1,7 @@
 #include "core/master.h"
 
 #include "base/assert.h"
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -210,19 +211,72 @@ static void self_test(struct master *master)
         log_event(LOG_DEBUG, LOG_EV_KERNEL_SELF_TEST, "result=good");
 }
 
-static void begin_generation(struct master *master)
+static int has_slot(const struct master_state *state, uint32_t generation, uint32_t number)
+{
+    for (unsigned i = 0; i < MASTER_SLOTS_MAX; i++)
+        if (state->slots[i].step != SLOT_FREE && state->slots[i].generation == generation &&
+            state->slots[i].number == number)
+            return 1;
+    return 0;
+}
+
+static struct slot_state *free_slot(struct master_state *state)
+{
+    for (unsigned i = 0; i < MASTER_SLOTS_MAX; i++)
+        if (state->slots[i].step == SLOT_FREE)
+            return &state->slots[i];
+    return NULL;
+}
+
+/* Makes the slots of the present generation that are not there yet: a former master may have made some. */
+static int make_slots(struct master *master)
 {
     struct master_state *state = master->state;
 
-    state->generation = 1;
-    for (unsigned n = 0; n < master->settings.workers; n++) {
-        struct slot_state *slot = &state->slots[n];
+    for (uint32_t number = 0; number < master->settings.workers; number++) {
+        struct slot_state *slot;
 
+        if (has_slot(state, state->generation, number))
+            continue;
+        slot = free_slot(state);
+        if (!slot)
+            return ERR_LIMIT;
         slot->generation = state->generation;
-        slot->number = n;
+        slot->number = number;
         slot->start_at_ns = 0;
+        slot->losses = 0;
+        if (slot->keeper_pid)
+            slot->former_pid = slot->keeper_pid; /* its status has not come yet */
+        slot->keeper_pid = 0;
         slot->step = SLOT_PREPARE;
     }
+    return 0;
+}
+
+int master_begin_generation(struct master *master)
+{
+    if (master->state->phase != PHASE_RUN)
+        return ERR_BUSY;
+    master->state->generation++;
+    enter_phase(master, PHASE_START);
+    return 0;
+}
+
+/* The others go on with what they have, and leave when it has ended. */
+int master_retire_former(struct master *master)
+{
+    const uint64_t drain_ns = master->settings.drain_ms * NS_PER_MS;
+    int retired = 0;
+
+    for (unsigned i = 0; i < MASTER_SLOTS_MAX; i++) {
+        struct slot *slot = &master->slots[i];
+
+        if (slot->state->step != SLOT_RUN || slot->state->generation == master->state->generation)
+            continue;
+        slot_order(slot, ARENA_ORDER_DRAIN, master->now_ns + drain_ns);
+        retired++;
+    }
+    return retired;
 }
 
 /* All that cannot be bound is told at once. */
@@ -239,7 +293,7 @@ static void advance_listen(struct master *master)
         return;
     }
     self_test(master);
-    begin_generation(master);
+    master->state->generation = 1;
     enter_phase(master, PHASE_START);
 }
 
@@ -258,10 +312,31 @@ static int all_ready(const struct master *master)
     return 1;
 }
 
+/* At the first start there is nothing to go back to, and nobody waits for better times. */
+static int any_crash_loop(const struct master *master)
+{
+    for (unsigned i = 0; i < MASTER_SLOTS_MAX; i++)
+        if (master->slots[i].state->step == SLOT_RUN && master->slots[i].page &&
+            master->slots[i].page->crash_loops)
+            return !master->hello.ready_before;
+    return 0;
+}
+
 static void advance_start(struct master *master)
 {
     char text[64];
 
+    if (make_slots(master)) {
+        log_event(LOG_ERROR, LOG_EV_MASTER_FAILED, "step=\"make slots\" error=\"more than %d\"",
+                  MASTER_SLOTS_MAX);
+        master_fail(master, EXIT_BAD_START);
+        return;
+    }
+    if (any_crash_loop(master)) {
+        log_event(LOG_ERROR, LOG_EV_WORKER_FAILED, "step=start error=\"workers crash before they accept\"");
+        master_fail(master, EXIT_BAD_START);
+        return;
+    }
     if (!all_ready(master))
         return;
     snprintf(text, sizeof text, "READY=1\nMAINPID=%d", master->hello.anchor);
@@ -523,6 +598,20 @@ static nfds_t collect(struct master *master, struct pollfd *polled)
     return count + control_collect(master, polled + count);
 }
 
+/* The service manager's own watchdog (sd_watchdog_enabled(3)): told as long as a master is at work. */
+static void tell_alive(struct master *master)
+{
+    const char *interval = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
+    uint64_t microseconds;
+
+    if (!interval || slice_to_u64(slice_of(interval), &microseconds) || master->now_ns < master->alive_ns)
+        return;
+    if (pid && strtol(pid, NULL, 10) != master->hello.anchor)
+        return;
+    master->alive_ns = master->now_ns + microseconds * 1000 / 3;
+    (void)!anchor_link_notify(&master->anchor, "WATCHDOG=1");
+}
+
 static void watch_keepers(struct master *master, uint64_t slept_ns, uint64_t meant_ns)
 {
     uint64_t late_ns = slept_ns > meant_ns ? slept_ns - meant_ns : 0;
@@ -559,6 +648,7 @@ _Noreturn static void master_loop(struct master *master)
             if (polled[2 + i].revents && master->slots[i].link_fd == polled[2 + i].fd)
                 slot_read_link(master, &master->slots[i]);
         control_ready(master, polled + 2 + MASTER_SLOTS_MAX, count - 2 - MASTER_SLOTS_MAX);
+        tell_alive(master);
         watch_keepers(master, master->now_ns - before_ns, (uint64_t)timeout * NS_PER_MS);
     }
 }

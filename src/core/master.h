@@ -39,7 +39,7 @@ struct master {
     struct control *control; /* owned, or NULL */
     char **loader_arguments;
     int is_daemon;
-    uint64_t now_ns, tick_ns;
+    uint64_t now_ns, tick_ns, alive_ns;
     int listeners_closed;
 };
 
@@ -50,6 +50,10 @@ int master_run(const struct service *service, char **arguments);
 
 /* A graceful stop until `drain_ms` from now, or an immediate one. */
 void master_stop(struct master *master, int graceful);
+/* Starts the workers of a further generation beside the present one, on the same listeners. 0 or ERR_BUSY. */
+WARN_UNUSED int master_begin_generation(struct master *master);
+/* Lets all generations but the present one finish what they have (up to drain) and leave. How many slots. */
+int master_retire_former(struct master *master);
 const char *master_phase_name(const struct master *master);
 
 /* --- for slots.c --- */

@@ -254,8 +254,6 @@ int slot_status(const struct slot *slot, pid_t pid, const char **kind)
 {
     const struct slot_state *state = slot->state;
 
-    if (state->step == SLOT_FREE)
-        return 0;
     if (pid == state->keeper_pid || pid == state->former_pid)
         *kind = "keeper";
     else if (slot->page && pid == slot->page->worker_pid)
@@ -267,9 +265,12 @@ int slot_status(const struct slot *slot, pid_t pid, const char **kind)
 
 void slot_keeper_ended(struct slot *slot, pid_t pid)
 {
-    if (slot->state->step == SLOT_FREE || slot->state->keeper_pid != pid)
+    if (slot->state->former_pid == pid)
+        slot->state->former_pid = 0;
+    if (slot->state->keeper_pid != pid)
         return;
-    slot->state->former_pid = pid;
+    /* The page may still name it; former_pid keeps it from being believed. */
+    slot->state->former_pid = slot->state->step == SLOT_RUN ? pid : 0;
     slot->state->keeper_pid = 0;
 }
 

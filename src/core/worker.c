@@ -101,6 +101,7 @@ void worker_drive(struct worker *worker, struct record *record, unsigned events)
     COMPILER_BARRIER();
     worker->service->classes[record->class_tag]->ready(worker, record, events);
     COMPILER_BARRIER();
+    worker->keeps_house = 1;
     intent->request = 0;
     intent->record = 0;
 }
@@ -136,6 +137,17 @@ static void *map_numbers(const struct worker *worker, size_t item_size)
         mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     return memory == MAP_FAILED ? NULL : memory;
+}
+
+/* The keeper may be spared by the OOM killer; its worker is to be judged by its size, like everybody else. */
+static void be_an_ordinary_victim(void)
+{
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return;
+    (void)!write(fd, "0", 1); /* raising is always permitted (proc(5)) */
+    close(fd);
 }
 
 static int worker_private_memory(struct worker *worker)
@@ -435,7 +447,7 @@ static void worker_housekeeping(struct worker *worker)
         return;
     worker->housekeeping_ns = worker->now_ns + NS_PER_S;
     blocks_trim(&worker->blocks, 2);
-    worker->service->housekeeping(worker);
+    worker->keeps_house = worker->service->housekeeping(worker) || worker->arena.core->block_extents > 2;
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -455,8 +467,8 @@ static int wait_ms(const struct worker *worker)
         until = earlier(until, now + DRAIN_LOOK_NS);
     if (worker->listeners_close_ns)
         until = earlier(until, worker->listeners_close_ns);
-    if (worker->blocks.arena->core->block_extents > 2 || worker->files)
-        until = earlier(until, worker->housekeeping_ns); /* something may be given back */
+    if (worker->keeps_house)
+        until = earlier(until, worker->housekeeping_ns);
     if (until == UINT64_MAX)
         return -1;
     until = until > now ? (until - now + NS_PER_MS - 1) / NS_PER_MS : 0;
@@ -506,6 +518,7 @@ _Noreturn void worker_run(struct arena *arena, const struct service *service,
     (void)prctl(PR_SET_NAME, "holdfast-worker");
     log_init(log_fd(), "worker");
     page->started_ns = clock_monotonic_ns();
+    be_an_ordinary_victim();
     worker_init(&worker, arena, service, settings);
     if (watch_keeper(&worker, keeper))
         worker_become_keeper(&worker);

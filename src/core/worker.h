@@ -54,8 +54,8 @@ struct service {
     int (*start)(struct worker *worker, int snapshot_fd);
     /* Frees what start made: before a worker becomes keeper. */
     void (*stop)(struct worker *worker);
-    /* Once a second. */
-    void (*housekeeping)(struct worker *worker);
+    /* Once a second while it returns 1: something private is kept that may be let go. */
+    int (*housekeeping)(struct worker *worker);
 };
 
 /* The private companion of a descriptor number: what may be forgotten, because trying again finds it out. */
@@ -64,6 +64,7 @@ struct conn_side {
     uint8_t hung_up;            /* the peer's FIN or RST has arrived, maybe unread */
     uint8_t is_again;           /* in worker.again */
     uint8_t wants_memory;       /* look again at the next expiry, whatever the deadline */
+    uint8_t is_working;         /* a pool job of this connection will come back to this process */
     uint8_t timing;             /* the class's: what the deadline is for */
     uint16_t file_references;   /* users of this descriptor if it is an open file: records and caches */
 };
@@ -82,6 +83,7 @@ struct worker {
     void *application;
     uint64_t now_ns;
     uint64_t housekeeping_ns;
+    int keeps_house; /* something may be given back in a while */
     uint64_t accept_again_ns; /* when accepting was paused for want of something */
     uint64_t listeners_close_ns;
     int epoll_fd, link_fd;

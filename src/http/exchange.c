@@ -113,6 +113,13 @@ static void maybe_continue(struct exchange *exchange, const struct h1_head *requ
         exchange->failed = 1;
 }
 
+static void body_ends(struct exchange *exchange)
+{
+    exchange->state->flags &= (uint8_t)~EXCHANGE_BODY_UNREAD;
+    exchange->state->step = EXCHANGE_HANDLE; /* until the handler says otherwise */
+    handler_of(exchange)->end(exchange);
+}
+
 static void request_begin(struct exchange *exchange, const struct h1_head *request)
 {
     struct exchange_state *state = exchange->state;
@@ -130,7 +137,7 @@ static void request_begin(struct exchange *exchange, const struct h1_head *reque
     blame_ends(exchange);
     if (state->step == EXCHANGE_READ_BODY && !request->has_body) {
         blame_begins(exchange);
-        handler_of(exchange)->end(exchange);
+        body_ends(exchange);
         blame_ends(exchange);
     }
     maybe_continue(exchange, request);
@@ -181,13 +188,6 @@ static int step_read_head(struct exchange *exchange)
     }
     end_transaction(exchange);
     return 1;
-}
-
-static void body_ends(struct exchange *exchange)
-{
-    exchange->state->flags &= (uint8_t)~EXCHANGE_BODY_UNREAD;
-    exchange->state->step = EXCHANGE_HANDLE; /* until the handler says otherwise */
-    handler_of(exchange)->end(exchange);
 }
 
 static int body_by_length(struct exchange *exchange, struct slice input)
@@ -452,6 +452,19 @@ static void drive(struct worker *worker, struct record *record)
     plan_deadline(worker, record);
 }
 
+/* The job went with the process that had it. */
+static void resume(struct worker *worker, struct record *record)
+{
+    struct exchange exchange = exchange_begin(worker, record);
+
+    blame_begins(&exchange);
+    handler_of(&exchange)->resume(&exchange);
+    blame_ends(&exchange);
+    end_transaction(&exchange);
+    if (exchange.failed)
+        worker_again_later(worker, record);
+}
+
 void exchange_ready(struct worker *worker, struct record *record, unsigned events)
 {
     struct conn_side *side = worker_side(worker, record);
@@ -467,6 +480,8 @@ void exchange_ready(struct worker *worker, struct record *record, unsigned event
             conn_close(worker, record);
         return;
     }
+    if (state_seen(record)->step == EXCHANGE_HANDLE && !side->is_working)
+        resume(worker, record);
     /* Most events of an idle connection say that it could be written to. */
     if (!side->readable && !conn_has_output(record, record_head(record)) &&
         !conn_input_length(record, record_head(record)))
@@ -552,6 +567,7 @@ int exchange_reopen(const struct exchange_ticket *ticket, struct exchange *excha
         return 0;
     worker->intent->record = ticket->record + 1;
     COMPILER_BARRIER();
+    worker_side(worker, record)->is_working = 0;
     *exchange = exchange_begin(worker, record);
     return 1;
 }

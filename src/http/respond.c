@@ -128,4 +128,5 @@ void exchange_want_body(struct exchange *exchange)
 void exchange_wait(struct exchange *exchange)
 {
     exchange->state->step = EXCHANGE_HANDLE;
+    worker_side(exchange->worker, exchange->record)->is_working = 1;
 }

@@ -79,9 +79,9 @@ static void service_stop(struct worker *worker)
     worker->application = NULL;
 }
 
-static void service_housekeeping(struct worker *worker)
+static int service_housekeeping(struct worker *worker)
 {
-    files_housekeeping(worker->application);
+    return files_housekeeping(worker->application);
 }
 
 const struct service holdfast_service = {

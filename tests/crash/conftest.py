@@ -28,6 +28,7 @@ def start_victim(start_server, documents, variant):
         hooks = "test_hooks on\n" if has_hooks(variant) else ""
         config = VICTIM_CONFIG.replace("{workers}", str(workers)).replace("{top}", hooks + top)
         server = start_server(config=config.replace("{documents}", str(documents)), **arguments)
+        server.slots = workers
         server.targets = [word.replace("{port}", str(server.port)).replace("{folder}", str(server.folder))
                           for word in TARGETS]
         return server

@@ -147,7 +147,7 @@ def wait_settled(server, timeout=15):
         whole = all(worker["pid"] > 0 and argument(worker["pid"], 1) == "worker"
                     and argument(worker["keeper_pid"], 1) == "keeper"
                     and parent(worker["pid"]) == worker["keeper_pid"] for worker in status["workers"])
-        return status if whole and status["workers"] else None
+        return status if whole and len(status["workers"]) == server.slots else None
 
     return server.wait_for(look, timeout)
 

@@ -63,9 +63,14 @@ struct cached_file *cache_place(struct file_cache *cache, uint32_t site, struct 
     return oldest;
 }
 
-void cache_trim(struct file_cache *cache, uint64_t before_ns)
+unsigned cache_trim(struct file_cache *cache, uint64_t before_ns)
 {
-    for (unsigned i = 0; i < CACHE_ENTRIES; i++)
+    unsigned left = 0;
+
+    for (unsigned i = 0; i < CACHE_ENTRIES; i++) {
         if (cache->entries[i].path && cache->entries[i].used_ns < before_ns)
             cache_forget(cache, &cache->entries[i]);
+        left += cache->entries[i].path != NULL;
+    }
+    return left;
 }

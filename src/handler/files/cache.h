@@ -33,7 +33,7 @@ struct cached_file *cache_find(struct file_cache *cache, uint32_t site, struct s
 /* An empty entry for a path: whoever had its place is forgotten. NULL without memory. */
 struct cached_file *cache_place(struct file_cache *cache, uint32_t site, struct slice path);
 void cache_forget(struct file_cache *cache, struct cached_file *file);
-/* Forgets what was not served since `before_ns`. */
-void cache_trim(struct file_cache *cache, uint64_t before_ns);
+/* Forgets what was not served since `before_ns`. How many are left. */
+unsigned cache_trim(struct file_cache *cache, uint64_t before_ns);
 
 #endif

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define FRESH_NS NS_PER_S       /* a file is looked at again after this */
-#define KEEP_NS (10 * NS_PER_S) /* and forgotten when nobody asked for this long */
+#define KEEP_NS (5 * NS_PER_S) /* and forgotten when nobody asked for this long */
 #define PATH_LIMIT 4096u
 
 struct files {
@@ -277,7 +277,7 @@ void files_stop(struct http *http)
 
     if (!files)
         return;
-    cache_trim(&files->cache, UINT64_MAX);
+    (void)cache_trim(&files->cache, UINT64_MAX);
     for (size_t i = 0; i < http->config->site_count; i++)
         worker_file_drop(http->worker, files->roots[i]);
     free(files->roots);
@@ -285,11 +285,10 @@ void files_stop(struct http *http)
     http->handler_private[0] = NULL;
 }
 
-void files_housekeeping(struct http *http)
+int files_housekeeping(struct http *http)
 {
     struct files *files = http->handler_private[0];
     uint64_t now_ns = http->worker->now_ns;
 
-    if (now_ns > KEEP_NS)
-        cache_trim(&files->cache, now_ns - KEEP_NS);
+    return cache_trim(&files->cache, now_ns > KEEP_NS ? now_ns - KEEP_NS : 0) > 0;
 }

@@ -15,7 +15,7 @@ extern const struct handler files_handler;
 /* Opens the folders of all sites. The result goes to http->handler_private[0]. 0 or an error, which was logged. */
 WARN_UNUSED int files_start(struct http *http);
 void files_stop(struct http *http);
-/* Once a second: forgets what was not asked for lately. */
-void files_housekeeping(struct http *http);
+/* Once a second: forgets what was not asked for lately. 1 if something is left to be forgotten. */
+int files_housekeeping(struct http *http);
 
 #endif
