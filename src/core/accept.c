@@ -19,7 +19,7 @@
 int worker_register(struct worker *worker, struct record *record)
 {
     uint32_t number = arena_number(&worker->arena, record);
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET,
                                 .data.u64 = (uint64_t)record->serial_low << 32 | number};
 
     if (!epoll_ctl(worker->epoll_fd, EPOLL_CTL_MOD, (int)number, &event))

@@ -36,6 +36,22 @@ static void tell_odd(struct revival *revival, uint32_t number, const char *reaso
               revival->worker->arena.page->slot, number, reason);
 }
 
+/* --- 0 finish --- */
+
+void revival_finish_closes(struct arena *arena)
+{
+    uint32_t limit = arena_records_limit(arena);
+
+    for (uint32_t number = 0; number < limit; number++) {
+        struct record *record = arena_record(arena, number);
+
+        if (record->life != RECORD_CLOSING)
+            continue;
+        close((int)number);
+        record_set_life(record, RECORD_FREE);
+    }
+}
+
 /* --- 1 settle --- */
 
 static void settle(struct revival *revival)
@@ -136,8 +152,6 @@ static void rebuild(struct revival *revival)
 
         if (record->life == RECORD_OPEN)
             rebuild_record(revival, number);
-        else if (record->life == RECORD_CLOSING)
-            forget(revival, number);
         else if (record->life == RECORD_ACCEPTING)
             record_set_life(record, RECORD_FREE); /* its descriptor is adopted below */
     }

@@ -1,5 +1,7 @@
 /* Revival: a new worker takes up arena and descriptors where the last worker was killed.
  *
+ *   0  finish     closes that were begun are ended, before anything is opened: a number that was closed already may
+ *                 not be taken for a fresh descriptor's (revival_finish_closes)
  *   1  settle     the one record that the loop's intent names is brought to what the kernel says (ledger.h); who is
  *                 to blame for a crash is noted in the arena
  *   2  rebuild    every index is made from the records: blocks, timers, open files; every descriptor is armed again
@@ -14,6 +16,8 @@
 
 #include "core/worker.h"
 
+/* Must come before the new worker opens its first descriptor. */
+void revival_finish_closes(struct arena *arena);
 void revival_run(struct worker *worker);
 
 #endif

@@ -23,6 +23,9 @@
 #include <unistd.h>
 
 #define EVENTS_A_TURN 256
+/* After these a short read does not mean an empty socket: behind it may lie a FIN, or what follows an urgent byte
+ * (recv(2) stops at the urgent mark), and no further edge comes for them. */
+#define LAST_EDGES (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)
 #define LISTENERS_LINGER_NS (100 * NS_PER_MS) /* handshakes under way when the stop began still arrive */
 #define MEMORY_LOOK_NS (50 * NS_PER_MS)
 #define DRAIN_LOOK_NS (20 * NS_PER_MS)
@@ -380,7 +383,7 @@ static void worker_dispatch(struct worker *worker, const struct epoll_event *eve
         if (record->serial_low == event->data.u64 >> 32)
             worker_drive(worker, record,
                          (events & EPOLLIN ? READY_IN : 0) | (events & EPOLLOUT ? READY_OUT : 0) |
-                             (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR) ? READY_IN | READY_HANGUP : 0));
+                             (events & LAST_EDGES ? READY_IN | READY_TO_THE_END : 0));
     } else if ((int)number == FD_LINK) {
         worker_read_link(worker);
     } else if ((int)number == core->wakeup_fd) {
@@ -518,6 +521,7 @@ _Noreturn void worker_run(struct arena *arena, const struct service *service,
     (void)prctl(PR_SET_NAME, "holdfast-worker");
     log_init(log_fd(), "worker");
     page->started_ns = clock_monotonic_ns();
+    revival_finish_closes(arena);
     be_an_ordinary_victim();
     worker_init(&worker, arena, service, settings);
     if (watch_keeper(&worker, keeper))

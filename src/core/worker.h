@@ -20,7 +20,7 @@ struct worker;
 /* Events of conn_class.ready. */
 #define READY_IN 1u
 #define READY_OUT 2u
-#define READY_HANGUP 4u
+#define READY_TO_THE_END 4u /* read until the socket says that it is empty */
 
 /* What a class does with its connections. Called on the loop thread with the record named by the intent; each may
  * close it (worker_close). */
@@ -61,7 +61,7 @@ struct service {
 /* The private companion of a descriptor number: what may be forgotten, because trying again finds it out. */
 struct conn_side {
     uint8_t readable, writable; /* not known to be exhausted since the last edge */
-    uint8_t hung_up;            /* the peer's FIN or RST has arrived, maybe unread */
+    uint8_t read_to_the_end;    /* a short read does not mean an empty socket: a FIN or urgent data came */
     uint8_t is_again;           /* in worker.again */
     uint8_t wants_memory;       /* look again at the next expiry, whatever the deadline */
     uint8_t is_working;         /* a pool job of this connection will come back to this process */

@@ -259,15 +259,21 @@ static int step_send(struct exchange *exchange)
 
 /* --- closing --- */
 
+/* Also after a death in the middle of it: a second FIN is none. */
+static void linger_begins(struct worker *worker, struct record *record)
+{
+    conn_shut(record, arena_number(&worker->arena, record));
+    worker_side(worker, record)->timing = TIMING_LINGER;
+    worker_set_deadline(worker, record, worker->now_ns + LINGER_NS);
+}
+
 static void linger(struct worker *worker, struct record *record)
 {
     struct record_head *head = record_begin(record);
 
     state_of(head)->step = EXCHANGE_LINGER;
     record_commit(record);
-    conn_shut(record, arena_number(&worker->arena, record));
-    worker_side(worker, record)->timing = TIMING_LINGER;
-    worker_set_deadline(worker, record, worker->now_ns + LINGER_NS);
+    linger_begins(worker, record);
 }
 
 /* The response with CLOSE is out. A close(2) with unread input would send a RST, which can destroy what the client
@@ -473,8 +479,8 @@ void exchange_ready(struct worker *worker, struct record *record, unsigned event
         side->readable = 1;
     if (events & READY_OUT)
         side->writable = 1;
-    if (events & READY_HANGUP)
-        side->hung_up = 1;
+    if (events & READY_TO_THE_END)
+        side->read_to_the_end = 1;
     if (state_seen(record)->step == EXCHANGE_LINGER) {
         if (conn_discard(worker, record))
             conn_close(worker, record);
@@ -511,7 +517,7 @@ void exchange_revived(struct worker *worker, struct record *record)
     if (state->request >= http_of(worker)->next_request)
         http_of(worker)->next_request = state->request + 1;
     if (state->step == EXCHANGE_LINGER)
-        worker_side(worker, record)->timing = TIMING_LINGER;
+        linger_begins(worker, record);
 }
 
 static void answer_timeout(struct worker *worker, struct record *record)

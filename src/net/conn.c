@@ -78,7 +78,7 @@ int conn_fill(struct worker *worker, struct record *record)
                            ring_at(worker, head->in_block, head->in_base, record->rx), piece);
     if (count > 0) {
         /* A short read has emptied the socket; a FIN that came with the bytes gives no further edge. */
-        if ((size_t)count < piece && !side->hung_up)
+        if ((size_t)count < piece && !side->read_to_the_end)
             side->readable = 0;
         return (int)count;
     }

@@ -114,6 +114,13 @@ def descriptor_counts(server):
     return [len(os.listdir(f"/proc/{worker['pid']}/fd")) for worker in server.status()["workers"]]
 
 
+def descriptor_names(server):
+    """What these descriptors are, a line for each slot."""
+    for worker in server.status()["workers"]:
+        folder = f"/proc/{worker['pid']}/fd"
+        yield f"slot {worker['slot']}: " + " ".join(f"{fd}={os.readlink(f'{folder}/{fd}')}" for fd in os.listdir(folder))
+
+
 def memory_kib(server):
     """Sum of the proportional set sizes of anchor, master, keepers and workers, in KiB."""
     total = 0

@@ -6,7 +6,7 @@ import random
 
 import holdfast
 import pytest
-from killers import (SOAK, Load, descriptor_counts, long_or_short, memory_kib, role_pids, signal_and_wait,
+from killers import (SOAK, Load, descriptor_counts, descriptor_names, long_or_short, memory_kib, role_pids, signal_and_wait,
                      wait_settled)
 
 pytestmark = [pytest.mark.variants("hooks", "release", "asan"), pytest.mark.limit(240 if SOAK else 60)]
@@ -35,7 +35,10 @@ def check_nothing_is_left_open(server, before):
     """Connections, descriptors, blocks: at the end as at the start."""
     server.wait_for(lambda s: all(worker["connections"] == 0 for worker in s.status()["workers"]))
     wait_settled(server)
-    server.wait_for(lambda s: descriptor_counts(s) == before)
+    try:
+        server.wait_for(lambda s: descriptor_counts(s) == before, 20)
+    except AssertionError:
+        pytest.fail(f"descriptors: {before} before, now\n" + "\n".join(descriptor_names(server)))
 
 
 def test_no_client_notices_that_workers_are_killed_every_50_ms(start_victim, mix, record_property):
