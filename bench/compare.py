@@ -1,4 +1,4 @@
-"""Servers side by side: interleaved rounds of wrk, CPU time per request, medians with their spread.
+"""Servers side by side: interleaved rounds of wrk, CPU per request, medians with their spread.
 
 In every round each server is started, measured under every workload, and stopped; the order turns by one
 from round to round. So a machine that grows slower meanwhile slows all of them. A ratio is formed within a round, and
@@ -12,15 +12,17 @@ import resource
 import statistics
 import subprocess
 
+from counters import Counters
+
 # `path` below the document root; `headers` for wrk's -H
 Workload = collections.namedtuple("Workload", "name path connections headers seconds", defaults=((), 2))
-# CPU of all processes of the server in µs per request; requests per second; CPU of processes that are neither server
-# nor wrk, as a share of one processor; what wrk reports: errors, and half of the requests were quicker than p50_us
-Sample = collections.namedtuple("Sample", "cpu_us per_second others errors p50_us")
+# CPU of all processes of the server per request, in µs and in cycles (None where they cannot be counted), and its
+# instructions; requests per second; CPU that was taken by processes other than server and wrk, or by the hypervisor,
+# as a share of one processor; errors that wrk saw; half of the requests were quicker than p50_us
+Sample = collections.namedtuple("Sample", "cpu_us cycles instructions per_second others errors p50_us")
 Spread = collections.namedtuple("Spread", "median low high")
 
 OTHERS_LIMIT = 0.10  # a window in which others took more than this is measured again
-TRIES = 3
 
 
 def spread(values):
@@ -57,23 +59,36 @@ def run_wrk(bench, workload, port, seconds):
     return {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)", line.group(1))}
 
 
+def count_requests(bench, server, workload):
+    """Runs wrk once: (its figures, cycles, instructions), the last two None where they cannot be counted."""
+    counters = Counters.open(server.pids)
+    try:
+        figures = run_wrk(bench, workload, server.port, workload.seconds)
+        counted = counters.read() if counters else {"cycles": None, "instructions": None}
+    finally:
+        if counters:
+            counters.close()
+    if not figures["requests"]:
+        raise RuntimeError(f"{server.label} answered nothing under {workload.name}")
+    return figures, *(number and number / figures["requests"] for number in counted.values())
+
+
 def measure_once(bench, server, workload):
     busy_s, children_s, server_ns = machine_busy_s(), children_cpu_s(), server.cpu_ns()
-    figures = run_wrk(bench, workload, server.port, workload.seconds)
+    figures, cycles, instructions = count_requests(bench, server, workload)
     server_ns = server.cpu_ns() - server_ns
     others_s = machine_busy_s() - busy_s - (children_cpu_s() - children_s) - server_ns / 1e9
     seconds = figures["microseconds"] / 1e6
-    errors = sum(figures[name] for name in ("connect", "read", "write", "status", "timeout"))
-    if not figures["requests"]:
-        raise RuntimeError(f"{server.label} answered nothing under {workload.name}: {errors} errors")
-    return Sample(server_ns / 1e3 / figures["requests"], figures["requests"] / seconds,
-                  max(0.0, others_s / seconds), errors, figures["p50"])
+    return Sample(cpu_us=server_ns / 1e3 / figures["requests"], cycles=cycles, instructions=instructions,
+                  per_second=figures["requests"] / seconds, others=max(0.0, others_s / seconds),
+                  errors=sum(figures[name] for name in ("connect", "read", "write", "status", "timeout")),
+                  p50_us=figures["p50"])
 
 
-def measure(bench, server, workload):
-    """(sample, tries): of up to TRIES windows the one that others disturbed least; one undisturbed is enough."""
+def measure(bench, server, workload, windows):
+    """(sample, windows used): of up to `windows` the one that others disturbed least; one undisturbed is enough."""
     samples = []
-    while len(samples) < TRIES:
+    while len(samples) < windows:
         samples.append(measure_once(bench, server, workload))
         if samples[-1].others <= OTHERS_LIMIT:
             break
@@ -88,34 +103,50 @@ class Comparison:
         self.samples = {workload.name: {} for workload in workloads}
         self.repeated = 0
 
-    def add(self, workload, server, sample, tries):
+    def add(self, workload, server, sample, windows):
         self.samples[workload.name].setdefault(server.label, []).append(sample)
-        self.repeated += tries - 1
+        self.repeated += windows - 1
 
     def spread(self, workload, label, field="cpu_us"):
         return spread([getattr(sample, field) for sample in self.samples[workload][label]])
 
-    def ratio(self, workload, label, baseline=None):
-        """CPU per request against the baseline's: the spread of the ratios within each round; None without one."""
+    def has_cycles(self):
+        return all(sample.cycles for of_server in self.samples.values() for samples in of_server.values()
+                   for sample in samples)
+
+    def ratio(self, workload, label, field=None):
+        """Cost per request against the baseline's, formed within each round: in cycles where they were counted, else
+        in time. None where the baseline has no such workload."""
+        field = field or ("cycles" if self.has_cycles() else "cpu_us")
         samples = self.samples[workload]
-        others = samples.get(baseline or self.baseline)
-        if not others or label not in samples:
+        if self.baseline not in samples or label not in samples:
             return None
-        return spread([mine.cpu_us / its.cpu_us for mine, its in zip(samples[label], others)])
+        return spread([getattr(mine, field) / getattr(its, field)
+                       for mine, its in zip(samples[label], samples[self.baseline])])
 
     def table(self, workload):
         """Lines of Markdown."""
-        lines = [f"| {workload.name} | CPU µs/request | from–to | against {self.baseline} | from–to | requests/s "
-                 "| p50 µs | errors | others |", "|---|---:|---:|---:|---:|---:|---:|---:|---:|"]
+        unit = "cycles" if self.has_cycles() else "time"
+        lines = [f"| {workload.name} | CPU µs/request | from–to | cycles | instructions | {unit} against {self.baseline} "
+                 "| from–to | requests/s | p50 µs | errors |", "|---|" + "---:|" * 9]
         for label, samples in self.samples[workload.name].items():
             cpu, ratio = self.spread(workload.name, label), self.ratio(workload.name, label)
+            counted = [f"{self.spread(workload.name, label, field).median:,.0f}" if self.has_cycles() else "–"
+                       for field in ("cycles", "instructions")]
             of_baseline = f"{ratio.median:.3f} | {ratio.low:.3f}–{ratio.high:.3f}" if ratio else "– | –"
-            lines.append(f"| {label} | {cpu.median:.2f} | {cpu.low:.2f}–{cpu.high:.2f} | {of_baseline} "
-                         f"| {self.spread(workload.name, label, 'per_second').median:,.0f} "
+            lines.append(f"| {label} | {cpu.median:.2f} | {cpu.low:.2f}–{cpu.high:.2f} | {' | '.join(counted)} "
+                         f"| {of_baseline} | {self.spread(workload.name, label, 'per_second').median:,.0f} "
                          f"| {self.spread(workload.name, label, 'p50_us').median:,.0f} "
-                         f"| {sum(sample.errors for sample in samples)} "
-                         f"| {max(sample.others for sample in samples):.0%} |")
+                         f"| {sum(sample.errors for sample in samples)} |")
         return lines
+
+    def quiet_line(self):
+        """How quiet the machine was, in a sentence."""
+        others = [sample.others for of_server in self.samples.values() for samples in of_server.values()
+                  for sample in samples]
+        disturbed = sum(share > OTHERS_LIMIT for share in others)
+        return (f"Of {len(others)} windows others (or the hypervisor) took more than {OTHERS_LIMIT:.0%} of a processor in "
+                f"{disturbed}, {max(others):.0%} at most, although {self.repeated} disturbed ones were measured again.")
 
     def facts(self):
         """Everything, for the JSON."""
@@ -130,23 +161,29 @@ class Comparison:
                    for sample in samples)
 
 
-def compare(bench, servers, workloads, baseline, rounds):
-    """Measures all servers under all workloads, `rounds` times. `baseline` is the label of a server."""
+def measure_server(bench, server, comparison, windows):
+    """One server's part of a round; returns a line that says what was seen."""
+    said = []
+    for workload in comparison.workloads:
+        if server.only is not None and workload.name not in server.only:
+            continue
+        server.get(workload.path)  # its caches, and the kernel's, are filled before the clock runs
+        sample, used = measure(bench, server, workload, windows)
+        comparison.add(workload, server, sample, used)
+        said.append(f"{sample.cpu_us:.1f} µs at {sample.per_second:,.0f}/s{' (disturbed)' * (sample.others > OTHERS_LIMIT)}")
+    return f"{server.label}: {'; '.join(said)}"
+
+
+def compare(bench, servers, workloads, baseline, rounds, windows=2):
+    """Measures all servers under all workloads, `rounds` times. `baseline` is the label of a server; `windows` how
+    often at most a measurement is made until it is undisturbed."""
     comparison = Comparison(workloads, servers, baseline)
     for number in range(rounds):
         turned = servers[number % len(servers):] + servers[:number % len(servers)]
         for server in turned:
             server.start()
             try:
-                for workload in workloads:
-                    if server.only is not None and workload.name not in server.only:
-                        continue
-                    server.get(workload.path)  # its caches, and the kernel's, are filled before the clock runs
-                    sample, tries = measure(bench, server, workload)
-                    comparison.add(workload, server, sample, tries)
-                    again = f" (window {tries}: others took processor time)" if tries > 1 else ""
-                    bench.say(f"round {number + 1} of {rounds}: {server.label}, {workload.name}: "
-                              f"{sample.cpu_us:.2f} µs/request, {sample.per_second:,.0f}/s{again}")
+                bench.say(f"round {number + 1} of {rounds}: {measure_server(bench, server, comparison, windows)}")
             finally:
                 server.stop()
     return comparison

@@ -32,7 +32,7 @@ def run(bench):
                "1.000 a server needs less than Holdfast.")
     for workload in WORKLOADS:
         report.add(*comparison.table(workload))
-    report.add(f"{comparison.repeated} windows were measured again, because other processes took part of the machine.")
+    report.add(comparison.quiet_line())
     if missing:
         report.add(f"Not installed, and left out: {', '.join(missing)}.")
     report.target("errors that clients saw of Holdfast", sum(

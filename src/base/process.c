@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -27,20 +28,35 @@ void process_cause_text(int code, int status, char *out, size_t n)
         snprintf(out, n, "signal %d (real-time%s)", status, core);
 }
 
-char process_state(pid_t pid)
+/* Reads /proc/PID/stat from the state letter on; NULL if there is none. The name stands in brackets and may itself hold
+ * brackets and spaces: the last one ends it. */
+static const char *read_stat(pid_t pid, char *line, size_t size)
 {
-    char path[32], line[256];
+    char path[32];
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return 0;
+        return NULL;
     size_t length = 0;
-    int error = fd_read_all(fd, line, sizeof line - 1, &length);
+    int error = fd_read_all(fd, line, size - 1, &length);
     fd_close(&fd);
     if (error)
-        return 0;
+        return NULL;
     line[length] = 0;
-    /* The name stands in brackets and may itself hold brackets and spaces: the last one ends it. */
     const char *end = strrchr(line, ')');
-    return end && end[1] == ' ' ? end[2] : 0;
+    return end && end[1] == ' ' ? end + 2 : NULL;
+}
+
+char process_state(pid_t pid)
+{
+    char line[256];
+    const char *stat = read_stat(pid, line, sizeof line);
+    return stat ? *stat : 0;
+}
+
+pid_t process_parent(pid_t pid)
+{
+    char line[256];
+    const char *stat = read_stat(pid, line, sizeof line);
+    return stat && stat[0] && stat[1] == ' ' ? (pid_t)strtol(stat + 2, NULL, 10) : 0;
 }

@@ -15,4 +15,7 @@ void process_cause_text(int code, int status, char *out, size_t n);
  * there. 'T' is stopped by a signal, 't' stopped by a tracer. */
 char process_state(pid_t pid);
 
+/* The parent's pid from /proc/PID/stat, or 0 as process_state. */
+pid_t process_parent(pid_t pid);
+
 #endif

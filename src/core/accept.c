@@ -14,7 +14,7 @@
 #define ACCEPTS_A_TURN 64
 #define ACCEPTS_IN_A_ROW 16 /* then it is a sibling's turn */
 #define PAUSE_NS (100 * NS_PER_MS)
-#define SPARE_DESCRIPTORS 64u /* for files, pool threads and what a revival opens */
+#define SPARE_DESCRIPTORS 128u /* for files, pool threads and what a revival opens */
 
 int worker_register(struct worker *worker, struct record *record)
 {
@@ -60,7 +60,8 @@ void worker_open_record(struct worker *worker, int fd, unsigned listener)
     MUST(record->life == RECORD_FREE || record->life == RECORD_ACCEPTING);
     record_set_life(record, RECORD_ACCEPTING);
     record_fill(worker, record, listener);
-    *worker_side(worker, record) = (struct conn_side){0};
+    /* A number that waits for its turn is in worker.again, whoever has it now. */
+    *worker_side(worker, record) = (struct conn_side){.is_again = worker_side(worker, record)->is_again};
     worker->service->classes[record->class_tag]->opened(worker, record);
     record_set_life(record, RECORD_OPEN);
     page->connections++;

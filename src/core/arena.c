@@ -121,8 +121,11 @@ int arena_map(struct arena *arena, int fd)
         result = ERR_INVALID;
     else if (arena->core->layout != layout_hash() || arena->page->wire_version != ARENA_WIRE_VERSION)
         result = ERR_VERSION;
+    else if (arena_total(arena, arena->core->record_count) != arena->size)
+        result = ERR_INVALID; /* cut short: its parts would lie beyond its end */
     if (result) {
         munmap(arena->page, arena->size);
+        arena->page = NULL;
         return result;
     }
     arena_find_parts(arena);
@@ -178,6 +181,8 @@ void arena_reset(struct arena *arena)
     for (uint32_t n = 0; n < limit; n++)
         memset(&arena->records[n], 0, sizeof arena->records[n]);
     memset(arena->core->intents, 0, sizeof arena->core->intents);
+    /* Blame outlives neither its intents nor its record: it would fall on whoever is there next. */
+    arena->core->fault = arena->core->blamed = arena->core->watchdog_kill = 0;
     arena->core->epoll_fd = arena->core->wakeup_fd = arena->core->keeper_pidfd = -1;
     arena->page->connections = 0;
 }

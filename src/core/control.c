@@ -135,7 +135,8 @@ static int obey_test(struct master *master, struct client *client, const char *c
     if (!strcmp(command, "test-begin-generation"))
         answer(client, json_pack("{s:b, s:{}}", "ok", master_begin_generation(master) == 0, "result"));
     else if (!strcmp(command, "test-retire-former"))
-        answer(client, json_pack("{s:b, s:{s:i}}", "ok", 1, "result", "retired", master_retire_former(master)));
+        answer(client,
+               json_pack("{s:b, s:{s:i}}", "ok", 1, "result", "retired", master_retire_former(master)));
     else
         return 0;
     return 1;

@@ -344,6 +344,9 @@ static int keeper_loop(struct keeper *keeper)
             clone_next(keeper);
         keeper_sleep(keeper);
     }
+    if (page->state != ARENA_STATE_FAILED)
+        page->state =
+            ARENA_STATE_LEFT; /* also when its worker died on the way out: nothing is lost by that */
     return page->state == ARENA_STATE_FAILED ? KEEPER_EXIT_FAILED : KEEPER_EXIT_LEFT;
 }
 

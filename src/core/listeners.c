@@ -30,13 +30,13 @@ static int set_tcp_options(int fd, const struct core_listener *listener)
     return 0;
 }
 
-/* 1 if somebody listens on the path. */
+/* 1 unless it is certain that nobody has the path: only a dead socket refuses. */
 static int unix_is_alive(const struct core_listener *listener)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), alive;
 
-    alive = fd >= 0 &&
-            (!connect(fd, (const struct sockaddr *)&listener->address, listener->length) || errno == EAGAIN);
+    alive = fd < 0 || !connect(fd, (const struct sockaddr *)&listener->address, listener->length) ||
+            errno != ECONNREFUSED;
     fd_close(&fd);
     return alive;
 }

@@ -28,6 +28,7 @@
 #define TICK_NS (200 * NS_PER_MS)
 #define BUSY_TICK_NS (20 * NS_PER_MS) /* while something is under way that sends no message */
 #define LOADER_TRIES 5u
+#define LOADER_SILENT_NS (20 * NS_PER_S)
 #define STOP_GRACE_NS (5 * NS_PER_S)
 #define EXIT_BAD_START 1
 
@@ -79,6 +80,7 @@ static int start_loader(struct master *master)
         return err_from_errno(errno);
     launch_add_fd(&launch, pair[1], WIRE_MASTER_FD);
     master->state->loader_tries++;
+    master->state->loader_started_ns = master->now_ns;
     result = launch_start(&launch, &master->state->loader_pid);
     fd_close(&pair[1]);
     if (result)
@@ -128,12 +130,30 @@ static void read_loader(struct master *master)
     fd_close(&master->loader_fd);
 }
 
+/* A loader that hangs (a dead network file system, say) is ended; its status then has it started again. */
+static void watch_loader(struct master *master)
+{
+    pid_t pid = master->state->loader_pid;
+    char state;
+
+    if (pid <= 0 || master->now_ns - master->state->loader_started_ns < LOADER_SILENT_NS)
+        return;
+    state = process_state(pid);
+    if (!state || state == 'Z' || state == 'T' || state == 't')
+        return;
+    log_event(LOG_ERROR, LOG_EV_LOADER_DIED, "pid=%d silent_ms=%llu next=SIGKILL", pid,
+              (unsigned long long)(LOADER_SILENT_NS / NS_PER_MS));
+    (void)kill(pid, SIGKILL);
+}
+
 static void advance_load(struct master *master)
 {
     int result;
 
-    if (master->loader_fd >= 0 || master->state->loader_pid > 0)
-        return; /* its answer or its status will come */
+    if (master->loader_fd >= 0 || master->state->loader_pid > 0) {
+        watch_loader(master); /* its answer or its status will come */
+        return;
+    }
     if (master->state->loader_tries >= LOADER_TRIES) {
         log_event(LOG_ERROR, LOG_EV_LOADER_DIED, "tries=%u next=\"giving up\"", master->state->loader_tries);
         master_fail(master, EXIT_BAD_START);
@@ -409,27 +429,19 @@ static void advance_drain(struct master *master)
         enter_phase(master, PHASE_STOP);
 }
 
-static void kill_slot(struct slot *slot)
+/* A keeper ends a worker that does not leave. Whoever is stuck himself is left to the anchor, which kills all that
+ * remains when we say that it may leave. */
+static int gave_up_waiting(const struct master *master)
 {
-    if (slot->state->step != SLOT_RUN || !slot->page)
-        return;
-    if (slot->state->keeper_pid > 0)
-        (void)kill(slot->state->keeper_pid, SIGKILL);
-    if (slot->page->worker_pid > 0 && process_state(slot->page->worker_pid))
-        (void)kill(slot->page->worker_pid, SIGKILL);
+    return master->now_ns > master->state->stop_deadline_ns + 2 * STOP_GRACE_NS;
 }
 
 static void advance_stop(struct master *master)
 {
     order_all(master, ARENA_ORDER_STOP);
     close_listeners(master);
-    if (slots_are(master, slot_is_gone)) {
+    if (slots_are(master, slot_is_gone) || gave_up_waiting(master))
         enter_phase(master, PHASE_LEAVE);
-        return;
-    }
-    if (master->now_ns > master->state->stop_deadline_ns + 2 * STOP_GRACE_NS)
-        for (unsigned i = 0; i < MASTER_SLOTS_MAX; i++)
-            kill_slot(&master->slots[i]);
 }
 
 _Noreturn static void leave(struct master *master)

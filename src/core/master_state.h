@@ -58,6 +58,7 @@ struct master_state {
     /* the loader */
     _Atomic int32_t loader_pid;
     _Atomic uint32_t loader_tries;
+    uint64_t loader_started_ns;
     /* the status being logged: announced before, noted after, so that each is told once */
     _Atomic uint64_t status_seq_begun, status_seq_logged;
     struct slot_state slots[MASTER_SLOTS_MAX];

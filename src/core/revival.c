@@ -79,7 +79,7 @@ static void settle(struct revival *revival)
     revival->reconciled = (uint32_t)result;
 }
 
-/* The blame is noted before the intents are forgotten, and forgotten after it was acted upon. */
+/* Noted before the intents are forgotten, and forgotten after it was acted upon. */
 static void note_blame(struct revival *revival)
 {
     struct arena *arena = &revival->worker->arena;
@@ -92,10 +92,18 @@ static void note_blame(struct revival *revival)
         core->blamed = number + 1;
     }
     core->fault = 0;
+}
+
+/* Not before an odd record is gone: a death until then must find it again. */
+static void forget_intents(struct revival *revival)
+{
+    struct intent *intents = revival->worker->arena.core->intents;
+
     for (unsigned i = 0; i < ARENA_THREADS; i++) {
-        core->intents[i].record = 0;
-        core->intents[i].request = 0;
+        intents[i].record = 0;
+        intents[i].request = 0;
     }
+    intents[0].call = INTENT_NOTHING;
 }
 
 /* --- 2 rebuild --- */
@@ -277,7 +285,7 @@ void revival_run(struct worker *worker)
         class_of(&revival, record)->abandon(worker, record);
     }
     reconcile_descriptors(&revival);
-    worker->intent->call = INTENT_NOTHING;
+    forget_intents(&revival);
     settle_blame(&revival);
     drive_all(&revival);
     page->revived_ns = clock_monotonic_ns();

@@ -188,12 +188,24 @@ static void lost(struct master *master, struct slot *slot)
 
 /* --- one step further --- */
 
-/* The page knows better who is keeper now: a worker that took over has written itself there. */
-static void follow_keeper(struct slot *slot)
+/* The page says who is keeper now: a worker that took over has written itself there. The page is the worker's, and we
+ * may signal more than it may: only a child of the anchor that nobody else claims is believed. */
+static int is_credible_keeper(const struct master *master, pid_t pid)
+{
+    if (pid == getpid() || process_parent(pid) != master->hello.anchor)
+        return 0;
+    for (unsigned i = 0; i < MASTER_SLOTS_MAX; i++)
+        if (master->slots[i].state->step != SLOT_FREE && master->slots[i].state->keeper_pid == pid)
+            return 0;
+    return pid != master->hello.other && pid != master->state->loader_pid;
+}
+
+static void follow_keeper(const struct master *master, struct slot *slot)
 {
     int32_t keeper = slot->page ? slot->page->keeper_pid : 0;
 
-    if (keeper <= 0 || keeper == slot->state->keeper_pid || keeper == slot->state->former_pid)
+    if (keeper <= 0 || keeper == slot->state->keeper_pid || keeper == slot->state->former_pid ||
+        !is_credible_keeper(master, keeper))
         return;
     if (slot->state->keeper_pid)
         slot->state->former_pid = slot->state->keeper_pid;
@@ -213,7 +225,7 @@ void slot_advance(struct master *master, struct slot *slot)
         slot->state->step = slot->state->keeper_pid ? SLOT_RUN : SLOT_PREPARE;
         break;
     case SLOT_RUN:
-        follow_keeper(slot);
+        follow_keeper(master, slot);
         if (!slot->link_ended)
             break;
         if (slot->page && slot->page->state == ARENA_STATE_LEFT)

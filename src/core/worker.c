@@ -404,7 +404,9 @@ static void worker_expire(struct worker *worker)
 
         if (record->life != RECORD_OPEN)
             continue;
-        if (worker->side[number].wants_memory) {
+        /* A deadline goes before: driven in vain again and again, its record would hold us in this loop. */
+        if (worker->side[number].wants_memory &&
+            (!record->deadline_ns || record->deadline_ns > worker->now_ns)) {
             worker->side[number].wants_memory = 0;
             if (record->deadline_ns)
                 timers_set(&worker->timers, number, record->deadline_ns);

@@ -66,7 +66,7 @@ struct conn_side {
     uint8_t wants_memory;       /* look again at the next expiry, whatever the deadline */
     uint8_t is_working;         /* a pool job of this connection will come back to this process */
     uint8_t timing;             /* the class's: what the deadline is for */
-    uint16_t file_references;   /* users of this descriptor if it is an open file: records and caches */
+    uint32_t file_references;   /* users of this descriptor if it is an open file: records and caches */
 };
 
 struct worker {
@@ -83,7 +83,7 @@ struct worker {
     void *application;
     uint64_t now_ns;
     uint64_t housekeeping_ns;
-    int keeps_house; /* something may be given back in a while */
+    int keeps_house;          /* something may be given back in a while */
     uint64_t accept_again_ns; /* when accepting was paused for want of something */
     uint64_t listeners_close_ns;
     int epoll_fd, link_fd;
@@ -93,8 +93,9 @@ struct worker {
     uint32_t files; /* descriptors in use that are open files */
 };
 
-/* Fixed descriptors of keeper and worker. Listeners follow from FD_LISTENERS on. */
-enum { FD_NULL = 0, FD_ARENA = 3, FD_LINK = 4, FD_SNAPSHOT = 5, FD_LISTENERS = 8 };
+/* Fixed descriptors of keeper and worker, without a gap: every number below worker_fixed_limit is always taken, so none
+ * of them is ever given to a connection. Listeners follow from FD_LISTENERS on. */
+enum { FD_NULL = 0, FD_ARENA = 3, FD_LINK = 4, FD_SNAPSHOT = 5, FD_LISTENERS = 6 };
 
 static inline int worker_fixed_limit(const struct core_settings *settings)
 {

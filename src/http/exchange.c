@@ -177,6 +177,8 @@ static int step_read_head(struct exchange *exchange)
         end_transaction(exchange); /* how far was looked */
         return 0;
     }
+    /* The next head has a time of its own, also when its beginning lies in the ring already. */
+    worker_side(exchange->worker, exchange->record)->timing = TIMING_NONE;
     state->request = exchange->http->next_request++;
     state->scanned = 0;
     if (refusal == H1_REFUSE_NOTHING && h1_head_parse(input.at, length, &request, &refusal) == 0) {
@@ -302,14 +304,14 @@ static void set_timing(struct worker *worker, struct record *record, enum timing
     worker_set_deadline(worker, record, worker->now_ns + ms * NS_PER_MS);
 }
 
-/* A head has one deadline from its first byte on; the others start again with each progress. */
-static void plan_deadline(struct worker *worker, struct record *record)
+/* A head has one deadline from its first byte on; the others start again with each byte received or sent. */
+static void plan_deadline(struct worker *worker, struct record *record, int received, int sent)
 {
     const struct http_config *config = http_of(worker)->config;
     const struct record_head *head = record_head(record);
 
     if (conn_has_output(record, head)) {
-        set_timing(worker, record, TIMING_WRITE, config->write_timeout_ms, 1);
+        set_timing(worker, record, TIMING_WRITE, config->write_timeout_ms, sent);
         return;
     }
     switch ((enum exchange_step)state_seen(record)->step) {
@@ -317,10 +319,10 @@ static void plan_deadline(struct worker *worker, struct record *record)
         if (conn_input_length(record, head) || record->rx == 0)
             set_timing(worker, record, TIMING_HEAD, config->header_timeout_ms, 0);
         else
-            set_timing(worker, record, TIMING_IDLE, config->keepalive_ms, 1);
+            set_timing(worker, record, TIMING_IDLE, config->keepalive_ms, received || sent);
         break;
     case EXCHANGE_READ_BODY:
-        set_timing(worker, record, TIMING_BODY, config->body_timeout_ms, 1);
+        set_timing(worker, record, TIMING_BODY, config->body_timeout_ms, received);
         break;
     case EXCHANGE_HANDLE:
         worker_side(worker, record)->timing = TIMING_NONE;
@@ -446,6 +448,7 @@ static enum outcome one_round(struct worker *worker, struct record *record)
 
 static void drive(struct worker *worker, struct record *record)
 {
+    const uint64_t rx = record->rx, tx = record->tx;
     enum outcome outcome = GO_ON;
 
     for (int i = 0; i < STEPS_A_DRIVE && outcome == GO_ON; i++)
@@ -455,7 +458,7 @@ static void drive(struct worker *worker, struct record *record)
     if (outcome == GO_ON)
         worker_again(worker, record);
     conn_settle(worker, record);
-    plan_deadline(worker, record);
+    plan_deadline(worker, record, record->rx != rx, record->tx != tx);
 }
 
 /* The job went with the process that had it. */
