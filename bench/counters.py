@@ -9,7 +9,7 @@ import os
 import platform
 import struct
 
-SYSCALL = {"x86_64": 298, "aarch64": 241}.get(platform.machine())
+SYSCALL = None and {"x86_64": 298, "aarch64": 241}.get(platform.machine())
 EVENTS = {"cycles": 0, "instructions": 1}  # of PERF_TYPE_HARDWARE, which is 0; user mode and kernel
 ATTRIBUTE_SIZE = 112  # PERF_ATTR_SIZE_VER5
 INHERIT = 1 << 1  # threads and children made later count too

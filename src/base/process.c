@@ -60,3 +60,18 @@ pid_t process_parent(pid_t pid)
     const char *stat = read_stat(pid, line, sizeof line);
     return stat && stat[0] && stat[1] == ' ' ? (pid_t)strtol(stat + 2, NULL, 10) : 0;
 }
+
+int process_is_dumping(pid_t pid)
+{
+    char path[32], text[2048];
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    size_t length = 0;
+    int error = fd_read_all(fd, text, sizeof text - 1, &length);
+    fd_close(&fd);
+    text[error ? 0 : length] = 0;
+    const char *line = strstr(text, "\nCoreDumping:\t");
+    return line && line[strlen("\nCoreDumping:\t")] == '1';
+}

@@ -15,6 +15,9 @@ void process_cause_text(int code, int status, char *out, size_t n);
  * there. 'T' is stopped by a signal, 't' stopped by a tracer. */
 char process_state(pid_t pid);
 
+/* 1 while the kernel writes the process's core dump (/proc/PID/status, CoreDumping): it runs no more, but cannot be
+ * reaped yet. */
+int process_is_dumping(pid_t pid);
 /* The parent's pid from /proc/PID/stat, or 0 as process_state. */
 pid_t process_parent(pid_t pid);
 

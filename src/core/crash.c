@@ -15,6 +15,7 @@
 
 static const int crash_signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 static struct arena_core *crash_core;
+static struct arena_page *crash_page;
 static _Thread_local unsigned crash_thread_number;
 
 /* Symbols are not looked up: that allocates. An address within the executable is written relative to its start, as
@@ -54,17 +55,20 @@ static void crash_handler(int number, siginfo_t *info, void *context)
         atomic_store(&crash->valid, ARENA_CRASH_NAMED);
         write_frames(crash);
         atomic_store(&crash->valid, ARENA_CRASH_COMPLETE);
+        if (getppid() == crash_page->keeper_pid)
+            (void)kill(getppid(), SIGUSR1);
     }
     (void)signal(number, SIG_DFL);
     (void)raise(number);
 }
 
-int crash_init(struct arena_core *core)
+int crash_init(struct arena_core *core, struct arena_page *page)
 {
     struct sigaction action = {.sa_sigaction = crash_handler, .sa_flags = SA_SIGINFO | SA_ONSTACK};
     void *frames[2];
 
     crash_core = core;
+    crash_page = page;
     core->crash.valid = ARENA_CRASH_NONE;
     (void)backtrace(frames, 2);
     crash_thread(0);

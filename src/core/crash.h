@@ -9,8 +9,9 @@
 #include "core/arena.h"
 
 /* Installs the handlers for SIGSEGV, SIGBUS, SIGILL, SIGFPE and SIGABRT, and warms up the unwinder, which allocates
- * on its first use. `core` is borrowed for the life of the process. */
-WARN_UNUSED int crash_init(struct arena_core *core);
+ * on its first use. Both are borrowed for the life of the process. When the report is
+ * complete the keeper is woken (SIGUSR1): it need not wait for a core dump. */
+WARN_UNUSED int crash_init(struct arena_core *core, struct arena_page *page);
 /* Gives the calling thread an alternate stack and a number (the loop is 0). */
 void crash_thread(unsigned thread);
 /* Puts the default actions back: for processes that are no longer workers. */

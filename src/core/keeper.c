@@ -22,6 +22,7 @@
 #define ABORT_GRACE_NS NS_PER_S      /* between the watchdog's SIGABRT and its SIGKILL */
 #define STOP_GRACE_NS (2 * NS_PER_S) /* between the end of a stop's time and SIGKILL */
 #define CRASHES_MAX 64
+#define DUMP_LOOK_NS NS_PER_MS
 #define KILLS_FREE 100u /* SIGKILLs from outside a second that are answered without delay */
 #define KILLS_DELAY_NS (10 * NS_PER_MS)
 #define BACKOFF_FIRST_NS NS_PER_S
@@ -32,6 +33,7 @@ struct keeper {
     const struct service *service;
     const struct core_settings *settings;
     pid_t worker;
+    pid_t dumping;    /* a former worker whose core is still being written */
     ino_t link_inode; /* to know the link from whatever else may have its number */
     uint64_t now_ns;
     uint64_t crashes_ns[CRASHES_MAX]; /* ring of times */
@@ -224,6 +226,24 @@ static int worker_ended(struct keeper *keeper, pid_t pid, const siginfo_t *info)
     return page->order == ARENA_ORDER_STOP;
 }
 
+/* A core dump takes seconds. The dumping worker runs no more (its threads are ended before the first byte is written),
+ * so the next one need not wait for its status. */
+static int worker_is_as_good_as_dead(const struct keeper *keeper)
+{
+    return keeper->settings->core_dumps && keeper->worker && !keeper->dumping &&
+           keeper->arena.core->crash.valid == ARENA_CRASH_COMPLETE && process_is_dumping(keeper->worker);
+}
+
+static int take_dumping_for_dead(struct keeper *keeper)
+{
+    const siginfo_t info = {.si_code = CLD_DUMPED, .si_status = keeper->arena.core->crash.signal};
+
+    if (!worker_is_as_good_as_dead(keeper))
+        return 0;
+    keeper->dumping = keeper->worker;
+    return worker_ended(keeper, keeper->dumping, &info);
+}
+
 /* Reaps all that is dead: the worker, and orphans that it left behind. Returns 1 when the worker is done for good. */
 static int reap(struct keeper *keeper)
 {
@@ -239,7 +259,10 @@ static int reap(struct keeper *keeper)
             continue;
         }
         process_cause_text(info.si_code, info.si_status, cause, sizeof cause);
-        log_event(LOG_INFO, LOG_EV_PROCESS_REAPED, "pid=%d kind=orphan cause=\"%s\"", info.si_pid, cause);
+        log_event(LOG_INFO, LOG_EV_PROCESS_REAPED, "pid=%d kind=%s cause=\"%s\"", info.si_pid,
+                  info.si_pid == keeper->dumping ? "dumped_worker" : "orphan", cause);
+        if (info.si_pid == keeper->dumping)
+            keeper->dumping = 0;
     }
 }
 
@@ -307,6 +330,8 @@ static uint64_t tick_ns(const struct keeper *keeper)
 {
     uint64_t tick = TICK_NS;
 
+    if (keeper->settings->core_dumps && keeper->arena.core->crash.valid && !keeper->dumping)
+        return DUMP_LOOK_NS; /* the report is there, the dump is about to begin */
     if (watchdog_ns(keeper) && watchdog_ns(keeper) / 4 < tick)
         tick = watchdog_ns(keeper) / 4;
     if (!keeper->worker && keeper->clone_at_ns > keeper->now_ns &&
@@ -336,7 +361,7 @@ static int keeper_loop(struct keeper *keeper)
     struct arena_page *page = keeper->arena.page;
 
     for (;;) {
-        if (reap(keeper))
+        if (reap(keeper) || take_dumping_for_dead(keeper))
             break;
         if (!keeper->worker && page->order == ARENA_ORDER_STOP)
             break;
@@ -353,10 +378,11 @@ static int keeper_loop(struct keeper *keeper)
 /* Core dumps of a worker delay its revival by seconds and show clients' data: only where the config wants them. */
 static void limit_core_dumps(const struct core_settings *settings)
 {
-    const struct rlimit none = {0, 0};
+    struct rlimit limit = {0, 0};
 
-    if (!settings->core_dumps)
-        (void)setrlimit(RLIMIT_CORE, &none);
+    if (settings->core_dumps && !getrlimit(RLIMIT_CORE, &limit))
+        limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_CORE, &limit);
 }
 
 int keeper_run(const struct service *service, char **arguments)

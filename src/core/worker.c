@@ -245,7 +245,7 @@ static void worker_init(struct worker *worker, struct arena *arena, const struct
     if (!ARENA_SHARED)
         arena_make_private(&worker->arena);
     fresh = core->epoll_fd < 0;
-    if ((result = crash_init(core)))
+    if ((result = crash_init(core, arena->page)))
         worker_cannot_start(worker, "signal handlers", result);
     if ((result = worker_private_memory(worker)))
         worker_cannot_start(worker, "private memory", result);

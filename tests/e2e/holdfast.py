@@ -16,6 +16,7 @@ import pathlib
 import random
 import re
 import select
+import shutil
 import signal
 import socket
 import stat
@@ -107,14 +108,18 @@ class Server:
     hooks    add `test_hooks on` (builds with test hooks only)
     arguments, environment   added to those of `holdfast run`
     plants_crashes   the test makes a process crash on purpose, which a sanitizer may remark upon
+    user     start it as this user (tests that run as root only); everything in `folder` is given to that user
+    prefix   words before the command, of a program that becomes `holdfast`: ["prlimit", "--nofile=300"]
+    build    where the programs are, if not in the build under test
     """
 
     all = []  # every server of this run, so that one does not take another for something left behind
 
     def __init__(self, folder, config=None, *, workers=2, drain="10s", top="", site="", hooks=False, arguments=(),
-                 environment=None, plants_crashes=False):
+                 environment=None, plants_crashes=False, user=None, prefix=(), build=None):
         self.folder = pathlib.Path(folder)
-        self.build = build_folder()
+        self.build = pathlib.Path(build or build_folder())
+        self.user, self.prefix = user, list(prefix)
         self.port = free_port()
         self.www = self.folder / "www"
         self.www.mkdir(exist_ok=True)
@@ -154,16 +159,20 @@ class Server:
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         self.notify.bind(str(path))
         self.notify.setblocking(False)
-        command = [self.build / "holdfast", "run", "-c", self.config_file, *self.arguments]
+        if self.user:
+            for place in [self.folder, *self.folder.rglob("*")]:
+                shutil.chown(place, self.user)
+        command = [*self.prefix, self.build / "holdfast", "run", "-c", self.config_file, *self.arguments]
         self.process = subprocess.Popen(
             [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, start_new_session=True, cwd=self.folder,
+            stderr=subprocess.STDOUT, start_new_session=True, cwd=self.folder, user=self.user,
+            extra_groups=[] if self.user else None,
             env={**os.environ, "NOTIFY_SOCKET": str(path), **self.environment})
         self.pid = self.process.pid
         self.pidfd = os.pidfd_open(self.pid)
         self._reader = threading.Thread(target=self._read_log, args=(self.process.stdout,), daemon=True)
         self._reader.start()
-        self.wait_for_notification("READY=1", timeout)
+        self.ready = self.wait_for_notification("READY=1", timeout)  # all lines of that datagram
 
     def wait_for_notification(self, wanted, timeout=START_TIMEOUT_S):
         """Waits for a datagram that has this line; returns its lines. Fails at once when the server exits."""
