@@ -12,14 +12,12 @@ import resource
 import statistics
 import subprocess
 
-from counters import Counters
-
 # `path` below the document root; `headers` for wrk's -H
 Workload = collections.namedtuple("Workload", "name path connections headers seconds", defaults=((), 2))
-# CPU of all processes of the server per request, in µs and in cycles (None where they cannot be counted), and its
-# instructions; requests per second; CPU that was taken by processes other than server and wrk, or by the hypervisor,
-# as a share of one processor; errors that wrk saw; half of the requests were quicker than p50_us
-Sample = collections.namedtuple("Sample", "cpu_us cycles instructions per_second others errors p50_us")
+# CPU of all processes of the server per request; requests per second; CPU that was taken by processes other than server
+# and wrk, or by the hypervisor, as a share of one processor; errors that wrk saw; half of the requests were quicker
+# than p50_us
+Sample = collections.namedtuple("Sample", "cpu_us per_second others errors p50_us")
 Spread = collections.namedtuple("Spread", "median low high")
 
 OTHERS_LIMIT = 0.10  # a window in which others took more than this is measured again
@@ -29,9 +27,12 @@ def spread(values):
     return Spread(statistics.median(values), min(values), max(values))
 
 
-def machine_busy_s():
-    """CPU seconds used on the whole machine since its start (/proc/stat): all but idle and iowait."""
-    fields = [int(word) for word in pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+def machine_busy_s(bench):
+    """CPU seconds used since the machine's start (/proc/stat), all but idle and iowait: of the processor that we are
+    bound to, or of all."""
+    name = "cpu" if bench.processor is None else f"cpu{bench.processor}"
+    rows = [line.split() for line in pathlib.Path("/proc/stat").read_text().splitlines()]
+    fields = next([int(word) for word in row[1:9]] for row in rows if row[0] == name)
     return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
 
 
@@ -52,35 +53,23 @@ def run_wrk(bench, workload, port, seconds):
     """Returns wrk's figures (done.lua) as a dictionary of numbers."""
     command = wrk_command(workload, port, seconds)
     command[command.index("bench/done.lua")] = str(bench.root / "bench" / "done.lua")
-    done = subprocess.run(bench.pinned("client") + command, capture_output=True, text=True)
+    done = subprocess.run(bench.bound() + command, capture_output=True, text=True)
     line = re.search(r"^figures (.*)$", done.stdout, re.MULTILINE)
     if not line:
         raise RuntimeError(f"wrk said no figures:\n{done.stdout}{done.stderr}")
     return {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)", line.group(1))}
 
 
-def count_requests(bench, server, workload):
-    """Runs wrk once: (its figures, cycles, instructions), the last two None where they cannot be counted."""
-    counters = Counters.open(server.pids)
-    try:
-        figures = run_wrk(bench, workload, server.port, workload.seconds)
-        counted = counters.read() if counters else {"cycles": None, "instructions": None}
-    finally:
-        if counters:
-            counters.close()
+def measure_once(bench, server, workload):
+    busy_s, children_s, server_ns = machine_busy_s(bench), children_cpu_s(), server.cpu_ns()
+    figures = run_wrk(bench, workload, server.port, workload.seconds)
+    server_ns = server.cpu_ns() - server_ns
+    others_s = machine_busy_s(bench) - busy_s - (children_cpu_s() - children_s) - server_ns / 1e9
+    seconds = figures["microseconds"] / 1e6
     if not figures["requests"]:
         raise RuntimeError(f"{server.label} answered nothing under {workload.name}")
-    return figures, *(number and number / figures["requests"] for number in counted.values())
-
-
-def measure_once(bench, server, workload):
-    busy_s, children_s, server_ns = machine_busy_s(), children_cpu_s(), server.cpu_ns()
-    figures, cycles, instructions = count_requests(bench, server, workload)
-    server_ns = server.cpu_ns() - server_ns
-    others_s = machine_busy_s() - busy_s - (children_cpu_s() - children_s) - server_ns / 1e9
-    seconds = figures["microseconds"] / 1e6
-    return Sample(cpu_us=server_ns / 1e3 / figures["requests"], cycles=cycles, instructions=instructions,
-                  per_second=figures["requests"] / seconds, others=max(0.0, others_s / seconds),
+    return Sample(cpu_us=server_ns / 1e3 / figures["requests"], per_second=figures["requests"] / seconds,
+                  others=max(0.0, others_s / seconds),
                   errors=sum(figures[name] for name in ("connect", "read", "write", "status", "timeout")),
                   p50_us=figures["p50"])
 
@@ -110,32 +99,23 @@ class Comparison:
     def spread(self, workload, label, field="cpu_us"):
         return spread([getattr(sample, field) for sample in self.samples[workload][label]])
 
-    def has_cycles(self):
-        return all(sample.cycles for of_server in self.samples.values() for samples in of_server.values()
-                   for sample in samples)
-
-    def ratio(self, workload, label, field=None):
-        """Cost per request against the baseline's, formed within each round: in cycles where they were counted, else
-        in time. None where the baseline has no such workload."""
-        field = field or ("cycles" if self.has_cycles() else "cpu_us")
+    def ratio(self, workload, label):
+        """CPU per request against the baseline's, formed within each round. None where the baseline has no such
+        workload."""
         samples = self.samples[workload]
         if self.baseline not in samples or label not in samples:
             return None
-        return spread([getattr(mine, field) / getattr(its, field)
-                       for mine, its in zip(samples[label], samples[self.baseline])])
+        return spread([mine.cpu_us / its.cpu_us for mine, its in zip(samples[label], samples[self.baseline])])
 
     def table(self, workload):
         """Lines of Markdown."""
-        unit = "cycles" if self.has_cycles() else "time"
-        lines = [f"| {workload.name} | CPU µs/request | from–to | cycles | instructions | {unit} against {self.baseline} "
-                 "| from–to | requests/s | p50 µs | errors |", "|---|" + "---:|" * 9]
+        lines = [f"| {workload.name} | CPU µs/request | from–to | against {self.baseline} | from–to | requests/s | p50 µs "
+                 "| errors |", "|---|" + "---:|" * 7]
         for label, samples in self.samples[workload.name].items():
             cpu, ratio = self.spread(workload.name, label), self.ratio(workload.name, label)
-            counted = [f"{self.spread(workload.name, label, field).median:,.0f}" if self.has_cycles() else "–"
-                       for field in ("cycles", "instructions")]
             of_baseline = f"{ratio.median:.3f} | {ratio.low:.3f}–{ratio.high:.3f}" if ratio else "– | –"
-            lines.append(f"| {label} | {cpu.median:.2f} | {cpu.low:.2f}–{cpu.high:.2f} | {' | '.join(counted)} "
-                         f"| {of_baseline} | {self.spread(workload.name, label, 'per_second').median:,.0f} "
+            lines.append(f"| {label} | {cpu.median:.2f} | {cpu.low:.2f}–{cpu.high:.2f} | {of_baseline} "
+                         f"| {self.spread(workload.name, label, 'per_second').median:,.0f} "
                          f"| {self.spread(workload.name, label, 'p50_us').median:,.0f} "
                          f"| {sum(sample.errors for sample in samples)} |")
         return lines

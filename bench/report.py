@@ -49,8 +49,8 @@ def circumstances(bench, report):
         "commit": commit + (" with uncommitted changes" if git(bench.root, "status", "--porcelain") else ""),
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "kernel": f"Linux {platform.release()}",
-        "processor": f"{processor()}, {os.cpu_count()} usable" if not bench.pin else
-                     f"{processor()}, servers on number 0, clients on number 1",
+        "processor": f"{processor()}, {len(os.sched_getaffinity(0))} to be used",
+        "placement": "servers and clients bound to one processor" if bench.processor is not None else "the kernel's",
         "load": " ".join(f"{number:.2f}" for number in os.getloadavg()),
         "versions": {server.label: server.version() for server in report.servers},
         "wrk": first_line("wrk", "-v").partition(" Copyright")[0],
@@ -66,7 +66,7 @@ def write(bench, name, report):
     if report.targets:
         lines += ["Targets:", "", *report.target_lines(), ""]
     lines += ["## How it was measured", "", f"- again: `bench/run --only {name} BUILD`, see bench/README.md"]
-    lines += [f"- {key}: {facts[key]}" for key in ("commit", "date", "kernel", "processor", "load", "wrk", "compiler")]
+    lines += [f"- {key}: {facts[key]}" for key in ("commit", "date", "kernel", "processor", "placement", "load", "wrk", "compiler")]
     lines += [f"- {label}: {version}" for label, version in facts["versions"].items()]
     lines += ["", "```", *facts["commands"], "```", ""]
     date = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d-%H%M")

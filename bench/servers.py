@@ -125,7 +125,7 @@ class Server:
         self.log = []
         self.news = threading.Condition()
         command = [str(word) for word in self.command()]
-        self.process = subprocess.Popen(self.bench.pinned("server") + command, stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen(self.bench.bound() + command, stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
                                         cwd=self.folder, text=True)
         self.reader = threading.Thread(target=self.read_log, daemon=True)

@@ -30,7 +30,7 @@ class Clients:
     def __init__(self, bench, server, count):
         self.count = count
         self.process = subprocess.Popen(
-            [*bench.pinned("client"), str(bench.build / "bench" / "idle"), str(server.port), str(count), "/1k.bin"],
+            [*bench.bound(), str(bench.build / "bench" / "idle"), str(server.port), str(count), "/1k.bin"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.lost = self.finish_round()[0]
 

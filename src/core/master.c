@@ -1,16 +1,11 @@
-#include "core/master.h"
+#include "core/phases.h"
 
-#include "base/assert.h"
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "base/packet.h"
 #include "base/process.h"
 #include "core/control.h"
-#include "core/launch.h"
-#include "core/ledger.h"
-#include "core/listeners.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,10 +22,6 @@
 
 #define TICK_NS (200 * NS_PER_MS)
 #define BUSY_TICK_NS (20 * NS_PER_MS) /* while something is under way that sends no message */
-#define LOADER_TRIES 5u
-#define LOADER_SILENT_NS (20 * NS_PER_S)
-#define STOP_GRACE_NS (5 * NS_PER_S)
-#define EXIT_BAD_START 1
 
 static const char *const phase_names[] = {"load", "listen", "start", "run", "drain", "stop", "leave"};
 
@@ -39,418 +30,11 @@ const char *master_phase_name(const struct master *master)
     return phase_names[master->state->phase];
 }
 
-static void enter_phase(struct master *master, enum master_phase phase)
+void phase_enter(struct master *master, enum master_phase phase)
 {
     log_event(LOG_DEBUG, LOG_EV_DIAGNOSTIC, "phase=%s from=%s", phase_names[phase],
               master_phase_name(master));
     master->state->phase = phase;
-}
-
-/* --- ends --- */
-
-void master_fail(struct master *master, int exit_code)
-{
-    if (master->state->phase >= PHASE_STOP)
-        return;
-    master->state->exit_code = exit_code;
-    master_stop(master, 0);
-}
-
-void master_stop(struct master *master, int graceful)
-{
-    uint64_t drain_ns = graceful ? master->settings.drain_ms * NS_PER_MS : 0;
-
-    if (master->state->phase >= PHASE_STOP || (graceful && master->state->phase == PHASE_DRAIN))
-        return;
-    log_event(LOG_INFO, LOG_EV_DRAIN_STARTED, "graceful=%d drain_ms=%llu", graceful,
-              (unsigned long long)(drain_ns / NS_PER_MS));
-    (void)!anchor_link_notify(&master->anchor, "STOPPING=1");
-    master->state->stop_deadline_ns = master->now_ns + drain_ns;
-    enter_phase(master, graceful ? PHASE_DRAIN : PHASE_STOP);
-}
-
-/* --- LOAD --- */
-
-static int start_loader(struct master *master)
-{
-    struct launch launch = {.arguments = master->loader_arguments};
-    int pair[2], result;
-
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair))
-        return err_from_errno(errno);
-    launch_add_fd(&launch, pair[1], WIRE_MASTER_FD);
-    master->state->loader_tries++;
-    master->state->loader_started_ns = master->now_ns;
-    result = launch_start(&launch, &master->state->loader_pid);
-    fd_close(&pair[1]);
-    if (result)
-        fd_close(&pair[0]);
-    else
-        master->loader_fd = pair[0];
-    return result;
-}
-
-static int accept_snapshot(struct master *master, int fd)
-{
-    int result = master->service->settings(fd, &master->settings);
-
-    if (result)
-        return result;
-    result = anchor_link_put(&master->anchor, "snapshot:1", fd);
-    if (result)
-        return result;
-    master->snapshot_fd = fd;
-    log_set_level(master->settings.log_level);
-    log_event(LOG_INFO, LOG_EV_CONFIG_LOADED, "workers=%u listeners=%zu", master->settings.workers,
-              master->settings.listener_count);
-    enter_phase(master, PHASE_LISTEN);
-    return 0;
-}
-
-/* The loader closes its end when it dies: killed, it is started again; refusing, it has said why. */
-static void read_loader(struct master *master)
-{
-    struct core_snapshot_message message;
-    struct packet packet;
-    int result = packet_receive(master->loader_fd, &message, sizeof message, &packet);
-
-    if (result == ERR_AGAIN)
-        return;
-    if (!result && packet.fd >= 0 && packet.length == sizeof message &&
-        message.type == CORE_SNAPSHOT_MESSAGE && message.version == CORE_SNAPSHOT_VERSION) {
-        result = accept_snapshot(master, packet.fd);
-        if (result) {
-            log_event(LOG_ERROR, LOG_EV_CONFIG_REFUSED, "error=\"%s\"", err_text(result));
-            fd_close(&packet.fd);
-            master_fail(master, EXIT_BAD_START);
-        }
-    } else {
-        fd_close(&packet.fd);
-    }
-    fd_close(&master->loader_fd);
-}
-
-/* A loader that hangs (a dead network file system, say) is ended; its status then has it started again. */
-static void watch_loader(struct master *master)
-{
-    pid_t pid = master->state->loader_pid;
-    char state;
-
-    if (pid <= 0 || master->now_ns - master->state->loader_started_ns < LOADER_SILENT_NS)
-        return;
-    state = process_state(pid);
-    if (!state || state == 'Z' || state == 'T' || state == 't')
-        return;
-    log_event(LOG_ERROR, LOG_EV_LOADER_DIED, "pid=%d silent_ms=%llu next=SIGKILL", pid,
-              (unsigned long long)(LOADER_SILENT_NS / NS_PER_MS));
-    (void)kill(pid, SIGKILL);
-}
-
-static void advance_load(struct master *master)
-{
-    int result;
-
-    if (master->loader_fd >= 0 || master->state->loader_pid > 0) {
-        watch_loader(master); /* its answer or its status will come */
-        return;
-    }
-    if (master->state->loader_tries >= LOADER_TRIES) {
-        log_event(LOG_ERROR, LOG_EV_LOADER_DIED, "tries=%u next=\"giving up\"", master->state->loader_tries);
-        master_fail(master, EXIT_BAD_START);
-        return;
-    }
-    result = start_loader(master);
-    if (result)
-        log_event(LOG_ERROR, LOG_EV_LOADER_DIED, "step=start error=\"%s\" next=retry", err_text(result));
-}
-
-static void loader_status(struct master *master, int code, int status)
-{
-    master->state->loader_pid = 0;
-    if (master->loader_fd >= 0)
-        read_loader(master); /* the answer may have come before the status */
-    if (master->state->phase != PHASE_LOAD)
-        return;
-    fd_close(&master->loader_fd);
-    if (code == CLD_EXITED && status != 0) {
-        log_event(LOG_ERROR, LOG_EV_CONFIG_REFUSED, "next=\"mend the configuration and start again\"");
-        master_fail(master, EXIT_BAD_START);
-    }
-}
-
-/* --- LISTEN --- */
-
-static void listener_name(char *out, const struct core_listener *listener)
-{
-    const char *text = listener->text;
-    uint32_t hash = 2166136261u;
-
-    if (strlen(text) + sizeof "listener:" <= WIRE_NAME_MAX && !strpbrk(text, " \t")) {
-        snprintf(out, WIRE_NAME_MAX + 1, "listener:%s", text);
-        return;
-    }
-    for (const char *c = text; *c; c++)
-        hash = (hash ^ (unsigned char)*c) * 16777619u;
-    snprintf(out, WIRE_NAME_MAX + 1, "listener:#%08x:%zu", hash, strlen(text));
-}
-
-static int ensure_listener(struct master *master, size_t i)
-{
-    const struct core_listener *listener = &master->settings.listeners[i];
-    char name[WIRE_NAME_MAX + 1], why[128] = "";
-    int result;
-
-    if (master->listener_fds[i] >= 0)
-        return 0;
-    listener_name(name, listener);
-    if (!anchor_link_get(&master->anchor, name, &master->listener_fds[i]))
-        return 0;
-    result = listener_open(listener, why, sizeof why);
-    if (result < 0) {
-        log_event(LOG_ERROR, LOG_EV_LISTENER_FAILED,
-                  "address=%s error=\"%s\" next=\"free the address or change it\"", listener->text, why);
-        return result;
-    }
-    master->listener_fds[i] = result;
-    log_event(LOG_INFO, LOG_EV_LISTENER_OPEN, "address=%s", listener->text);
-    return anchor_link_put(&master->anchor, name, master->listener_fds[i]);
-}
-
-static void self_test(struct master *master)
-{
-    char what[256];
-    int result = ledger_self_test(what, sizeof what);
-
-    master->state->counters_lie = result != 0;
-    if (result)
-        log_event(LOG_ERROR, LOG_EV_KERNEL_SELF_TEST,
-                  "result=failed what=\"%s\" next=\"connections in question after a crash are closed, not "
-                  "guessed\"",
-                  what);
-    else
-        log_event(LOG_DEBUG, LOG_EV_KERNEL_SELF_TEST, "result=good");
-}
-
-static int has_slot(const struct master_state *state, uint32_t generation, uint32_t number)
-{
-    for (unsigned i = 0; i < MASTER_SLOTS_MAX; i++)
-        if (state->slots[i].step != SLOT_FREE && state->slots[i].generation == generation &&
-            state->slots[i].number == number)
-            return 1;
-    return 0;
-}
-
-static struct slot_state *free_slot(struct master_state *state)
-{
-    for (unsigned i = 0; i < MASTER_SLOTS_MAX; i++)
-        if (state->slots[i].step == SLOT_FREE)
-            return &state->slots[i];
-    return NULL;
-}
-
-/* Makes the slots of the present generation that are not there yet: a former master may have made some. */
-static int make_slots(struct master *master)
-{
-    struct master_state *state = master->state;
-
-    for (uint32_t number = 0; number < master->settings.workers; number++) {
-        struct slot_state *slot;
-
-        if (has_slot(state, state->generation, number))
-            continue;
-        slot = free_slot(state);
-        if (!slot)
-            return ERR_LIMIT;
-        slot->generation = state->generation;
-        slot->number = number;
-        slot->start_at_ns = 0;
-        slot->losses = 0;
-        if (slot->keeper_pid)
-            slot->former_pid = slot->keeper_pid; /* its status has not come yet */
-        slot->keeper_pid = 0;
-        slot->step = SLOT_PREPARE;
-    }
-    return 0;
-}
-
-int master_begin_generation(struct master *master)
-{
-    if (master->state->phase != PHASE_RUN)
-        return ERR_BUSY;
-    master->state->generation++;
-    enter_phase(master, PHASE_START);
-    return 0;
-}
-
-/* The others go on with what they have, and leave when it has ended. */
-int master_retire_former(struct master *master)
-{
-    const uint64_t drain_ns = master->settings.drain_ms * NS_PER_MS;
-    int retired = 0;
-
-    for (unsigned i = 0; i < MASTER_SLOTS_MAX; i++) {
-        struct slot *slot = &master->slots[i];
-
-        if (slot->state->step != SLOT_RUN || slot->state->generation == master->state->generation)
-            continue;
-        slot_order(slot, ARENA_ORDER_DRAIN, master->now_ns + drain_ns);
-        retired++;
-    }
-    return retired;
-}
-
-/* All that cannot be bound is told at once. */
-static void advance_listen(struct master *master)
-{
-    int failed = 0;
-
-    for (size_t i = 0; i < master->settings.listener_count; i++)
-        failed |= ensure_listener(master, i) != 0;
-    if (!failed && control_start(master))
-        failed = 1;
-    if (failed) {
-        master_fail(master, EXIT_BAD_START);
-        return;
-    }
-    self_test(master);
-    master->state->generation = 1;
-    enter_phase(master, PHASE_START);
-}
-
-/* --- START, RUN --- */
-
-static int all_ready(const struct master *master)
-{
-    for (unsigned i = 0; i < MASTER_SLOTS_MAX; i++) {
-        const struct slot *slot = &master->slots[i];
-
-        if (slot->state->step == SLOT_FREE || slot->state->generation != master->state->generation)
-            continue;
-        if (slot->state->step != SLOT_RUN || !slot->page || slot->page->state != ARENA_STATE_READY)
-            return 0;
-    }
-    return 1;
-}
-
-/* At the first start there is nothing to go back to, and nobody waits for better times. */
-static int any_crash_loop(const struct master *master)
-{
-    for (unsigned i = 0; i < MASTER_SLOTS_MAX; i++)
-        if (master->slots[i].state->step == SLOT_RUN && master->slots[i].page &&
-            master->slots[i].page->crash_loops)
-            return !master->hello.ready_before;
-    return 0;
-}
-
-static void advance_start(struct master *master)
-{
-    char text[64];
-
-    if (make_slots(master)) {
-        log_event(LOG_ERROR, LOG_EV_MASTER_FAILED, "step=\"make slots\" error=\"more than %d\"",
-                  MASTER_SLOTS_MAX);
-        master_fail(master, EXIT_BAD_START);
-        return;
-    }
-    if (any_crash_loop(master)) {
-        log_event(LOG_ERROR, LOG_EV_WORKER_FAILED, "step=start error=\"workers crash before they accept\"");
-        master_fail(master, EXIT_BAD_START);
-        return;
-    }
-    if (!all_ready(master))
-        return;
-    snprintf(text, sizeof text, "READY=1\nMAINPID=%d", master->hello.anchor);
-    if (anchor_link_notify(&master->anchor, text)) {
-        log_event(LOG_WARN, LOG_EV_NOTIFY_FAILED, "error=\"%s\" next=retry", master->anchor.error_text);
-        return;
-    }
-    log_event(LOG_INFO, LOG_EV_READY, "pid=%d workers=%u took_ms=%llu", master->hello.anchor,
-              master->settings.workers,
-              (unsigned long long)((master->now_ns - master->state->started_ns) / NS_PER_MS));
-    enter_phase(master, PHASE_RUN);
-}
-
-/* --- DRAIN, STOP, LEAVE --- */
-
-static void close_listeners(struct master *master)
-{
-    char name[WIRE_NAME_MAX + 1];
-
-    if (master->listeners_closed)
-        return;
-    master->listeners_closed = 1;
-    for (size_t i = 0; i < master->settings.listener_count; i++) {
-        if (master->listener_fds[i] >= 0)
-            listener_unlink(&master->settings.listeners[i]);
-        fd_close(&master->listener_fds[i]);
-        listener_name(name, &master->settings.listeners[i]);
-        (void)!anchor_link_del(&master->anchor, name);
-    }
-}
-
-static void order_all(struct master *master, enum arena_order order)
-{
-    for (unsigned i = 0; i < MASTER_SLOTS_MAX; i++)
-        if (master->slots[i].state->step == SLOT_RUN)
-            slot_order(&master->slots[i], order, master->state->stop_deadline_ns);
-}
-
-static int slots_are(const struct master *master, int (*is)(const struct slot *slot))
-{
-    for (unsigned i = 0; i < MASTER_SLOTS_MAX; i++)
-        if (master->slots[i].state->step != SLOT_FREE && !is(&master->slots[i]))
-            return 0;
-    return 1;
-}
-
-static int slot_is_quiet(const struct slot *slot)
-{
-    return !slot->page || !slot->page->listening;
-}
-
-static int slot_is_gone(const struct slot *slot)
-{
-    (void)slot;
-    return 0;
-}
-
-/* From "stop accepting" to closed: SYNs are dropped while the workers empty the queues, then the port is closed. */
-static void advance_drain(struct master *master)
-{
-    for (size_t i = 0; i < master->settings.listener_count; i++)
-        if (master->listener_fds[i] >= 0)
-            listener_steer_away(master->listener_fds[i]);
-    order_all(master, ARENA_ORDER_DRAIN);
-    if (slots_are(master, slot_is_quiet))
-        close_listeners(master);
-    if (slots_are(master, slot_is_gone))
-        enter_phase(master, PHASE_LEAVE);
-    else if (master->now_ns > master->state->stop_deadline_ns + STOP_GRACE_NS)
-        enter_phase(master, PHASE_STOP);
-}
-
-/* A keeper ends a worker that does not leave. Whoever is stuck himself is left to the anchor, which kills all that
- * remains when we say that it may leave. */
-static int gave_up_waiting(const struct master *master)
-{
-    return master->now_ns > master->state->stop_deadline_ns + 2 * STOP_GRACE_NS;
-}
-
-static void advance_stop(struct master *master)
-{
-    order_all(master, ARENA_ORDER_STOP);
-    close_listeners(master);
-    if (slots_are(master, slot_is_gone) || gave_up_waiting(master))
-        enter_phase(master, PHASE_LEAVE);
-}
-
-_Noreturn static void leave(struct master *master)
-{
-    close_listeners(master);
-    control_stop(master);
-    log_event(LOG_INFO, LOG_EV_STOPPED, "exit=%d", master->state->exit_code);
-    (void)!anchor_link_exit(&master->anchor, master->state->exit_code);
-    _exit(0);
 }
 
 static void advance(struct master *master)
@@ -459,24 +43,24 @@ static void advance(struct master *master)
         slot_advance(master, &master->slots[i]);
     switch ((enum master_phase)master->state->phase) {
     case PHASE_LOAD:
-        advance_load(master);
+        phase_load(master);
         break;
     case PHASE_LISTEN:
-        advance_listen(master);
+        phase_listen(master);
         break;
     case PHASE_START:
-        advance_start(master);
+        phase_start(master);
         break;
     case PHASE_RUN:
         break;
     case PHASE_DRAIN:
-        advance_drain(master);
+        phase_drain(master);
         break;
     case PHASE_STOP:
-        advance_stop(master);
+        phase_stop(master);
         break;
     case PHASE_LEAVE:
-        leave(master);
+        phase_leave(master);
     }
 }
 
@@ -516,7 +100,7 @@ static void take_status(struct master *master, const struct anchor_event *event)
     for (unsigned i = 0; i < MASTER_SLOTS_MAX; i++)
         slot_keeper_ended(&master->slots[i], event->pid);
     if (event->pid == state->loader_pid)
-        loader_status(master, event->code, event->status);
+        phase_loader_status(master, event->code, event->status);
     (void)!anchor_link_ack(&master->anchor, event->seq);
 }
 
@@ -549,7 +133,7 @@ static void take_signal(struct master *master, const struct anchor_event *event)
         break;
     case SIGWINCH:
         if (master->is_daemon)
-            order_all(master, ARENA_ORDER_QUIET);
+            phase_order_all(master, ARENA_ORDER_QUIET);
         break;
     default:
         break;
@@ -561,8 +145,8 @@ static void take_signal(struct master *master, const struct anchor_event *event)
 _Noreturn static void anchor_lost(struct master *master)
 {
     log_event(LOG_ERROR, LOG_EV_MASTER_FAILED, "step=\"hear the anchor\" error=\"it is gone\" next=\"stop\"");
-    order_all(master, ARENA_ORDER_STOP);
-    close_listeners(master);
+    phase_order_all(master, ARENA_ORDER_STOP);
+    phase_close_listeners(master);
     control_stop(master);
     _exit(1);
 }
@@ -655,7 +239,7 @@ _Noreturn static void master_loop(struct master *master)
         master->now_ns = clock_monotonic_ns();
         read_anchor(master);
         if (master->loader_fd >= 0 && polled[1].revents)
-            read_loader(master);
+            phase_loader_read(master);
         for (unsigned i = 0; i < MASTER_SLOTS_MAX; i++)
             if (polled[2 + i].revents && master->slots[i].link_fd == polled[2 + i].fd)
                 slot_read_link(master, &master->slots[i]);
@@ -732,7 +316,7 @@ static int take_up_deposits(struct master *master)
         for (size_t i = 0; i < master->settings.listener_count; i++) {
             char name[WIRE_NAME_MAX + 1];
 
-            listener_name(name, &master->settings.listeners[i]);
+            phase_listener_name(name, &master->settings.listeners[i]);
             (void)!anchor_link_get(&master->anchor, name, &master->listener_fds[i]);
         }
     }

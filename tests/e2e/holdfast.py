@@ -13,6 +13,7 @@ import errno
 import json
 import os
 import pathlib
+import pwd
 import random
 import re
 import select
@@ -165,14 +166,18 @@ class Server:
         command = [*self.prefix, self.build / "holdfast", "run", "-c", self.config_file, *self.arguments]
         self.process = subprocess.Popen(
             [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, start_new_session=True, cwd=self.folder, user=self.user,
-            extra_groups=[] if self.user else None,
+            stderr=subprocess.STDOUT, start_new_session=True, cwd=self.folder, **self._as_user(),
             env={**os.environ, "NOTIFY_SOCKET": str(path), **self.environment})
         self.pid = self.process.pid
         self.pidfd = os.pidfd_open(self.pid)
         self._reader = threading.Thread(target=self._read_log, args=(self.process.stdout,), daemon=True)
         self._reader.start()
         self.ready = self.wait_for_notification("READY=1", timeout)  # all lines of that datagram
+
+    def _as_user(self):
+        if not self.user:
+            return {}
+        return {"user": self.user, "group": pwd.getpwnam(self.user).pw_gid, "extra_groups": []}
 
     def wait_for_notification(self, wanted, timeout=START_TIMEOUT_S):
         """Waits for a datagram that has this line; returns its lines. Fails at once when the server exits."""

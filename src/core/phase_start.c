@@ -1,0 +1,205 @@
+/* LISTEN and START: addresses are bound, the kernel is tried, the slots of a generation are made and become ready. */
+#include "core/phases.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "core/control.h"
+#include "core/ledger.h"
+#include "core/listeners.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* --- LISTEN --- */
+
+void phase_listener_name(char *out, const struct core_listener *listener)
+{
+    const char *text = listener->text;
+    uint32_t hash = 2166136261u;
+
+    if (strlen(text) + sizeof "listener:" <= WIRE_NAME_MAX && !strpbrk(text, " \t")) {
+        snprintf(out, WIRE_NAME_MAX + 1, "listener:%s", text);
+        return;
+    }
+    for (const char *c = text; *c; c++)
+        hash = (hash ^ (unsigned char)*c) * 16777619u;
+    snprintf(out, WIRE_NAME_MAX + 1, "listener:#%08x:%zu", hash, strlen(text));
+}
+
+static int ensure_listener(struct master *master, size_t i)
+{
+    const struct core_listener *listener = &master->settings.listeners[i];
+    char name[WIRE_NAME_MAX + 1], why[128] = "";
+    int result;
+
+    if (master->listener_fds[i] >= 0)
+        return 0;
+    phase_listener_name(name, listener);
+    if (!anchor_link_get(&master->anchor, name, &master->listener_fds[i]))
+        return 0;
+    result = listener_open(listener, why, sizeof why);
+    if (result < 0) {
+        log_event(LOG_ERROR, LOG_EV_LISTENER_FAILED,
+                  "address=%s error=\"%s\" next=\"free the address or change it\"", listener->text, why);
+        return result;
+    }
+    master->listener_fds[i] = result;
+    log_event(LOG_INFO, LOG_EV_LISTENER_OPEN, "address=%s", listener->text);
+    return anchor_link_put(&master->anchor, name, master->listener_fds[i]);
+}
+
+static void self_test(struct master *master)
+{
+    char what[256];
+    int result = ledger_self_test(what, sizeof what);
+
+    master->state->counters_lie = result != 0;
+    if (result)
+        log_event(LOG_ERROR, LOG_EV_KERNEL_SELF_TEST,
+                  "result=failed what=\"%s\" next=\"connections in question after a crash are closed, not "
+                  "guessed\"",
+                  what);
+    else
+        log_event(LOG_DEBUG, LOG_EV_KERNEL_SELF_TEST, "result=good");
+}
+
+/* All that cannot be bound is told at once. */
+void phase_listen(struct master *master)
+{
+    int failed = 0;
+
+    for (size_t i = 0; i < master->settings.listener_count; i++)
+        failed |= ensure_listener(master, i) != 0;
+    if (!failed && control_start(master))
+        failed = 1;
+    if (failed) {
+        master_fail(master, EXIT_BAD_START);
+        return;
+    }
+    self_test(master);
+    master->state->generation = 1;
+    phase_enter(master, PHASE_START);
+}
+
+/* --- generations --- */
+
+static int has_slot(const struct master_state *state, uint32_t generation, uint32_t number)
+{
+    for (unsigned i = 0; i < MASTER_SLOTS_MAX; i++)
+        if (state->slots[i].step != SLOT_FREE && state->slots[i].generation == generation &&
+            state->slots[i].number == number)
+            return 1;
+    return 0;
+}
+
+static struct slot_state *free_slot(struct master_state *state)
+{
+    for (unsigned i = 0; i < MASTER_SLOTS_MAX; i++)
+        if (state->slots[i].step == SLOT_FREE)
+            return &state->slots[i];
+    return NULL;
+}
+
+/* Makes the slots of the present generation that are not there yet: a former master may have made some. */
+static int make_slots(struct master *master)
+{
+    struct master_state *state = master->state;
+
+    for (uint32_t number = 0; number < master->settings.workers; number++) {
+        struct slot_state *slot;
+
+        if (has_slot(state, state->generation, number))
+            continue;
+        slot = free_slot(state);
+        if (!slot)
+            return ERR_LIMIT;
+        slot->generation = state->generation;
+        slot->number = number;
+        slot->start_at_ns = 0;
+        slot->losses = 0;
+        if (slot->keeper_pid)
+            slot->former_pid = slot->keeper_pid; /* its status has not come yet */
+        slot->keeper_pid = 0;
+        slot->step = SLOT_PREPARE;
+    }
+    return 0;
+}
+
+int master_begin_generation(struct master *master)
+{
+    if (master->state->phase != PHASE_RUN)
+        return ERR_BUSY;
+    master->state->generation++;
+    phase_enter(master, PHASE_START);
+    return 0;
+}
+
+/* The others go on with what they have, and leave when it has ended. */
+int master_retire_former(struct master *master)
+{
+    const uint64_t drain_ns = master->settings.drain_ms * NS_PER_MS;
+    int retired = 0;
+
+    for (unsigned i = 0; i < MASTER_SLOTS_MAX; i++) {
+        struct slot *slot = &master->slots[i];
+
+        if (slot->state->step != SLOT_RUN || slot->state->generation == master->state->generation)
+            continue;
+        slot_order(slot, ARENA_ORDER_DRAIN, master->now_ns + drain_ns);
+        retired++;
+    }
+    return retired;
+}
+
+/* --- START --- */
+
+static int all_ready(const struct master *master)
+{
+    for (unsigned i = 0; i < MASTER_SLOTS_MAX; i++) {
+        const struct slot *slot = &master->slots[i];
+
+        if (slot->state->step == SLOT_FREE || slot->state->generation != master->state->generation)
+            continue;
+        if (slot->state->step != SLOT_RUN || !slot->page || slot->page->state != ARENA_STATE_READY)
+            return 0;
+    }
+    return 1;
+}
+
+/* At the first start there is nothing to go back to, and nobody waits for better times. */
+static int any_crash_loop(const struct master *master)
+{
+    for (unsigned i = 0; i < MASTER_SLOTS_MAX; i++)
+        if (master->slots[i].state->step == SLOT_RUN && master->slots[i].page &&
+            master->slots[i].page->crash_loops)
+            return !master->hello.ready_before;
+    return 0;
+}
+
+void phase_start(struct master *master)
+{
+    char text[64];
+
+    if (make_slots(master)) {
+        log_event(LOG_ERROR, LOG_EV_MASTER_FAILED, "step=\"make slots\" error=\"more than %d\"",
+                  MASTER_SLOTS_MAX);
+        master_fail(master, EXIT_BAD_START);
+        return;
+    }
+    if (any_crash_loop(master)) {
+        log_event(LOG_ERROR, LOG_EV_WORKER_FAILED, "step=start error=\"workers crash before they accept\"");
+        master_fail(master, EXIT_BAD_START);
+        return;
+    }
+    if (!all_ready(master))
+        return;
+    snprintf(text, sizeof text, "READY=1\nMAINPID=%d", master->hello.anchor);
+    if (anchor_link_notify(&master->anchor, text)) {
+        log_event(LOG_WARN, LOG_EV_NOTIFY_FAILED, "error=\"%s\" next=retry", master->anchor.error_text);
+        return;
+    }
+    log_event(LOG_INFO, LOG_EV_READY, "pid=%d workers=%u took_ms=%llu", master->hello.anchor,
+              master->settings.workers,
+              (unsigned long long)((master->now_ns - master->state->started_ns) / NS_PER_MS));
+    phase_enter(master, PHASE_RUN);
+}

@@ -1,0 +1,30 @@
+/* The phases of a master's life, each with the steps that may be due in it (master.h). Every function may be called again
+ * after a death at any point of it. */
+#ifndef HOLDFAST_CORE_PHASES_H
+#define HOLDFAST_CORE_PHASES_H
+
+#include "core/master.h"
+
+#define EXIT_BAD_START 1
+
+void phase_enter(struct master *master, enum master_phase phase);
+
+/* phase_load.c: the loader reads the configuration */
+void phase_load(struct master *master);
+void phase_loader_read(struct master *master);
+void phase_loader_status(struct master *master, int code, int status);
+
+/* phase_start.c: listeners are bound, slots are made, all become ready */
+void phase_listen(struct master *master);
+void phase_start(struct master *master);
+/* The name of a listener in the anchor; `out` holds WIRE_NAME_MAX + 1 bytes. */
+void phase_listener_name(char *out, const struct core_listener *listener);
+
+/* phase_stop.c: everything leaves */
+void phase_drain(struct master *master);
+void phase_stop(struct master *master);
+_Noreturn void phase_leave(struct master *master);
+void phase_close_listeners(struct master *master);
+void phase_order_all(struct master *master, enum arena_order order);
+
+#endif
