@@ -13,7 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define FRESH_NS NS_PER_S       /* a file is looked at again after this */
+#define FRESH_NS NS_PER_S      /* a file is looked at again after this */
 #define KEEP_NS (5 * NS_PER_S) /* and forgotten when nobody asked for this long */
 #define PATH_LIMIT 4096u
 
