@@ -15,8 +15,12 @@ build: ## build/holdfast and build/holdfast-anchor
 	@test -f $(BUILD)/build.ninja || meson setup $(BUILD) --prefix=$(PREFIX)
 	@ninja -C $(BUILD)
 
-run: build ## build, and serve demo/ in the foreground
-	$(BUILD)/holdfast run -c demo/holdfast.conf
+run: build demo/www/numbers.txt ## build, and serve demo/ in the foreground
+	@echo "demo: http://127.0.0.1:8080/ says what to try; Ctrl-C ends it"
+	@USER=$$(id -un) $(BUILD)/holdfast run -c demo/holdfast.conf
+
+demo/www/numbers.txt: # for a download that takes a while
+	@seq 1 8000000 >$@.new && mv $@.new $@
 
 check: ## every test and check, on every kind of build
 	@tools/packages build test
@@ -60,7 +64,8 @@ format: ## clang-format over all sources
 	@find src tests bench -name '*.[ch]' -exec clang-format -i {} +
 
 clean: ## remove all build folders
-	rm -rf $(BUILD) build-check build-fuzz
+	rm -rf $(BUILD) build-check build-fuzz build-bench
+	rm -f demo/www/numbers.txt
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \

@@ -24,7 +24,11 @@ struct answer {
     size_t length;
 };
 
-static int answer_make(struct answer *answer, size_t body_length)
+struct answers {
+    struct answer usual, last; /* the last says that the connection will be closed */
+};
+
+static int answer_make(struct answer *answer, size_t body_length, const char *connection)
 {
     static const char head[] = "HTTP/1.1 200 OK\r\n"
                                "Server: holdfast\r\n"
@@ -33,13 +37,13 @@ static int answer_make(struct answer *answer, size_t body_length)
                                "Content-Length: %zu\r\n"
                                "Last-Modified: Thu, 01 Jan 1970 00:00:00 GMT\r\n"
                                "ETag: \"400-00000000-00000000\"\r\n"
-                               "\r\n";
-    size_t room = sizeof head + 20 + body_length;
+                               "%s\r\n";
+    size_t room = sizeof head + 64 + body_length;
 
     answer->bytes = malloc(room);
     if (!answer->bytes)
         return -1;
-    int head_length = snprintf(answer->bytes, room, head, body_length);
+    int head_length = snprintf(answer->bytes, room, head, body_length, connection);
     memset(answer->bytes + head_length, 'x', body_length);
     answer->length = (size_t)head_length + body_length;
     return 0;
@@ -70,7 +74,7 @@ static void accept_all(int epoll, int listener)
 }
 
 /* The answer fits the socket's buffer and whoever asks waits for it, so a short send is an error here. */
-static void answer_one(int fd, const struct answer *answer)
+static void answer_one(int fd, const struct answers *answers)
 {
     char input[INPUT_MAX];
     ssize_t count = recv(fd, input, sizeof input, 0);
@@ -78,12 +82,14 @@ static void answer_one(int fd, const struct answer *answer)
 
     if (count < 0 && (errno == EAGAIN || errno == EINTR))
         return;
+    int is_last = !is_whole || memmem(input, (size_t)count, "Connection: close", strlen("Connection: close"));
+    const struct answer *answer = is_last ? &answers->last : &answers->usual;
     if (!is_whole || send(fd, answer->bytes, answer->length, MSG_NOSIGNAL) != (ssize_t)answer->length ||
-        memmem(input, (size_t)count, "Connection: close", strlen("Connection: close")))
+        is_last)
         close(fd);
 }
 
-static void serve(int epoll, int listener, const struct answer *answer)
+static void serve(int epoll, int listener, const struct answers *answers)
 {
     struct epoll_event events[EVENTS_A_TURN];
 
@@ -94,14 +100,14 @@ static void serve(int epoll, int listener, const struct answer *answer)
             if (events[i].data.fd == listener)
                 accept_all(epoll, listener);
             else
-                answer_one(events[i].data.fd, answer);
+                answer_one(events[i].data.fd, answers);
         }
     }
 }
 
 int main(int argc, char **argv)
 {
-    struct answer answer;
+    struct answers answers;
 
     if (argc != 3) {
         fputs("usage: bare_epoll PORT BYTES\n", stderr);
@@ -111,10 +117,11 @@ int main(int argc, char **argv)
     int epoll = epoll_create1(EPOLL_CLOEXEC);
     struct epoll_event event = {.events = EPOLLIN, .data.fd = listener};
 
-    if (listener < 0 || epoll < 0 || answer_make(&answer, strtoul(argv[2], NULL, 10)) ||
+    if (listener < 0 || epoll < 0 || answer_make(&answers.usual, strtoul(argv[2], NULL, 10), "") ||
+        answer_make(&answers.last, strtoul(argv[2], NULL, 10), "Connection: close\r\n") ||
         epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event)) {
         perror("bare_epoll");
         return 1;
     }
-    serve(epoll, listener, &answer);
+    serve(epoll, listener, &answers);
 }

@@ -2,7 +2,12 @@
 
 In every round each server is started, measured under every workload, and stopped; the order turns by one
 from round to round. So a machine that grows slower meanwhile slows all of them. A ratio is formed within a round, and
-the median of those ratios is what counts."""
+the median of those ratios is what counts.
+
+Server and wrk are bound to one processor (`--unbound` lets the kernel place them). On two, the one that is quicker
+falls asleep between batches, and waking a sleeping processor, above all a virtual one, costs its waker microseconds:
+which of the two waits is decided by chance, and the same server then costs 2 or 5 µs a request. On one processor both
+always have work, batches are the same for all, and what is left is what the server does."""
 
 import collections
 import os
@@ -42,16 +47,16 @@ def children_cpu_s():
     return usage.ru_utime + usage.ru_stime + own.ru_utime + own.ru_stime
 
 
-def wrk_command(workload, port, seconds):
-    command = ["wrk", "-t1", f"-c{workload.connections}", f"-d{seconds}s", "-s", "bench/done.lua"]
+def wrk_command(workload, port):
+    command = ["wrk", "-t1", f"-c{workload.connections}", f"-d{workload.seconds}s", "-s", "bench/done.lua"]
     for header in workload.headers:
         command += ["-H", header]
     return [*command, f"http://127.0.0.1:{port}{workload.path}"]
 
 
-def run_wrk(bench, workload, port, seconds):
+def run_wrk(bench, workload, port):
     """Returns wrk's figures (done.lua) as a dictionary of numbers."""
-    command = wrk_command(workload, port, seconds)
+    command = wrk_command(workload, port)
     command[command.index("bench/done.lua")] = str(bench.root / "bench" / "done.lua")
     done = subprocess.run(bench.bound() + command, capture_output=True, text=True)
     line = re.search(r"^figures (.*)$", done.stdout, re.MULTILINE)
@@ -62,7 +67,7 @@ def run_wrk(bench, workload, port, seconds):
 
 def measure_once(bench, server, workload):
     busy_s, children_s, server_ns = machine_busy_s(bench), children_cpu_s(), server.cpu_ns()
-    figures = run_wrk(bench, workload, server.port, workload.seconds)
+    figures = run_wrk(bench, workload, server.port)
     server_ns = server.cpu_ns() - server_ns
     others_s = machine_busy_s(bench) - busy_s - (children_cpu_s() - children_s) - server_ns / 1e9
     seconds = figures["microseconds"] / 1e6
@@ -109,8 +114,8 @@ class Comparison:
 
     def table(self, workload):
         """Lines of Markdown."""
-        lines = [f"| {workload.name} | CPU µs/request | from–to | against {self.baseline} | from–to | requests/s | p50 µs "
-                 "| errors |", "|---|" + "---:|" * 7]
+        lines = [f"| {workload.name} | CPU µs/request | from–to | against {self.baseline} | from–to | requests/s "
+                 "| p50 µs | errors |", "|---|" + "---:|" * 7]
         for label, samples in self.samples[workload.name].items():
             cpu, ratio = self.spread(workload.name, label), self.ratio(workload.name, label)
             of_baseline = f"{ratio.median:.3f} | {ratio.low:.3f}–{ratio.high:.3f}" if ratio else "– | –"
@@ -125,8 +130,8 @@ class Comparison:
         others = [sample.others for of_server in self.samples.values() for samples in of_server.values()
                   for sample in samples]
         disturbed = sum(share > OTHERS_LIMIT for share in others)
-        return (f"Of {len(others)} windows others (or the hypervisor) took more than {OTHERS_LIMIT:.0%} of a processor in "
-                f"{disturbed}, {max(others):.0%} at most, although {self.repeated} disturbed ones were measured again.")
+        return (f"Of {len(others)} windows others (or the hypervisor) took more than {OTHERS_LIMIT:.0%} of a processor "
+                f"in {disturbed}, {max(others):.0%} at most; {self.repeated} disturbed ones were measured again.")
 
     def facts(self):
         """Everything, for the JSON."""
@@ -150,7 +155,8 @@ def measure_server(bench, server, comparison, windows):
         server.get(workload.path)  # its caches, and the kernel's, are filled before the clock runs
         sample, used = measure(bench, server, workload, windows)
         comparison.add(workload, server, sample, used)
-        said.append(f"{sample.cpu_us:.1f} µs at {sample.per_second:,.0f}/s{' (disturbed)' * (sample.others > OTHERS_LIMIT)}")
+        disturbed = " (disturbed)" if sample.others > OTHERS_LIMIT else ""
+        said.append(f"{sample.cpu_us:.1f} µs at {sample.per_second:,.0f}/s{disturbed}")
     return f"{server.label}: {'; '.join(said)}"
 
 
@@ -158,6 +164,7 @@ def compare(bench, servers, workloads, baseline, rounds, windows=2):
     """Measures all servers under all workloads, `rounds` times. `baseline` is the label of a server; `windows` how
     often at most a measurement is made until it is undisturbed."""
     comparison = Comparison(workloads, servers, baseline)
+    bench.bind(True)
     for number in range(rounds):
         turned = servers[number % len(servers):] + servers[:number % len(servers)]
         for server in turned:

@@ -8,6 +8,11 @@ import platform
 import subprocess
 
 
+def plain(number):
+    """As many digits as say something."""
+    return f"{number:,.0f}" if number >= 100 or number == int(number) else f"{number:,.4g}"
+
+
 class Report:
     """Lines of Markdown, facts for the JSON, and targets, which are met or missed."""
 
@@ -23,8 +28,11 @@ class Report:
         self.targets.append({"what": what, "value": value, "limit": limit, "unit": unit, "met": value <= limit})
 
     def target_lines(self):
-        return [f"- {'met' if target['met'] else 'MISSED'}: {target['what']}: {target['value']:,.4g}{target['unit']}, "
-                f"at most {target['limit']:,.4g}{target['unit']}" for target in self.targets]
+        lines = []
+        for target in self.targets:
+            value, limit = (plain(target[name]) + target["unit"] for name in ("value", "limit"))
+            lines.append(f"- {'met' if target['met'] else 'MISSED'}: {target['what']}: {value}, at most {limit}")
+        return lines
 
 
 def first_line(*command):
@@ -39,7 +47,8 @@ def git(root, *arguments):
 
 def processor():
     lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 def circumstances(bench, report):
@@ -66,7 +75,8 @@ def write(bench, name, report):
     if report.targets:
         lines += ["Targets:", "", *report.target_lines(), ""]
     lines += ["## How it was measured", "", f"- again: `bench/run --only {name} BUILD`, see bench/README.md"]
-    lines += [f"- {key}: {facts[key]}" for key in ("commit", "date", "kernel", "processor", "placement", "load", "wrk", "compiler")]
+    lines += [f"- {key}: {facts[key]}" for key in ("commit", "date", "kernel", "processor", "placement", "load", "wrk",
+                                                   "compiler")]
     lines += [f"- {label}: {version}" for label, version in facts["versions"].items()]
     lines += ["", "```", *facts["commands"], "```", ""]
     date = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d-%H%M")

@@ -142,7 +142,8 @@ class Server:
     def wait_for_log(self, pattern, count, timeout=30):
         """Waits until `count` lines of the log match."""
         with self.news:
-            if not self.news.wait_for(lambda: sum(bool(re.search(pattern, line)) for line in self.log) >= count, timeout):
+            if not self.news.wait_for(lambda: len([line for line in self.log if re.search(pattern, line)]) >= count,
+                                      timeout):
                 raise RuntimeError(f"{self.label}: not {count} lines like {pattern!r} after {timeout} s")
 
     def get(self, path):

@@ -2,6 +2,8 @@
 
 One worker each, on the same documents, each configured to be quick (peers/*.conf). The floor answers 1 KB only."""
 
+import shlex
+
 from compare import Workload, compare, wrk_command
 from report import Report
 from servers import BareEpoll, H2o, Holdfast, Lighttpd, Nginx
@@ -26,10 +28,10 @@ def run(bench):
     rounds = bench.rounds(ROUNDS)
     comparison = compare(bench, servers, WORKLOADS, "holdfast", rounds)
     report.servers = servers
-    report.commands = [" ".join(wrk_command(workload, "PORT", workload.seconds)) for workload in WORKLOADS]
+    report.commands = [shlex.join(wrk_command(workload, "PORT")) for workload in WORKLOADS]
     report.facts = comparison.facts()
-    report.add(f"One worker each; {rounds} interleaved rounds; medians. CPU is that of all processes of a server; below "
-               "1.000 a server needs less than Holdfast.")
+    report.add(f"One worker each; {rounds} interleaved rounds; medians. CPU is that of all processes of a server; "
+               "below 1.000 a server needs less than Holdfast.")
     for workload in WORKLOADS:
         report.add(*comparison.table(workload))
     report.add(comparison.quiet_line())

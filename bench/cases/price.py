@@ -3,6 +3,8 @@
 The plain-fork build is the same program, except that its workers are forked without the shared descriptor table, keep
 records and buffers in private memory, and change records in place. What differs in CPU is what survival costs."""
 
+import shlex
+
 from compare import Workload, compare, wrk_command
 from report import Report
 from servers import Holdfast
@@ -22,10 +24,10 @@ def run(bench):
     rounds = bench.rounds(ROUNDS)
     comparison = compare(bench, servers, WORKLOADS, "plain fork", rounds, windows=3)
     report.servers = servers
-    report.commands = [" ".join(wrk_command(workload, "PORT", workload.seconds)) for workload in WORKLOADS]
+    report.commands = [shlex.join(wrk_command(workload, "PORT")) for workload in WORKLOADS]
     report.facts = comparison.facts()
-    report.add(f"One worker; {rounds} interleaved rounds; medians. CPU is that of all processes of the server. A ratio is "
-               "formed within each round.")
+    report.add(f"One worker; {rounds} interleaved rounds; medians. CPU is that of all processes of the server. A ratio "
+               "is formed within each round.")
     for workload in WORKLOADS:
         report.add(*comparison.table(workload))
     report.add(comparison.quiet_line())

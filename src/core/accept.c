@@ -64,11 +64,18 @@ void worker_open_record(struct worker *worker, int fd, unsigned listener)
     *worker_side(worker, record) = (struct conn_side){.is_again = worker_side(worker, record)->is_again};
     worker->service->classes[record->class_tag]->opened(worker, record);
     record_set_life(record, RECORD_OPEN);
-    page->connections++;
-    page->accepted++;
-    page->accepted_by_listener[listener]++;
-    page->records_used = page->connections;
-    if (worker_register(worker, record)) {
+    arena_count_add(&page->connections, 1);
+    arena_count_add(&page->accepted, 1);
+    arena_count_add(&page->accepted_by_listener[listener], 1);
+}
+
+/* Often the first bytes are there already, and a short answer ends a short connection before epoll needs to know of it. */
+static void serve_at_once(struct worker *worker, int fd)
+{
+    struct record *record = arena_record(&worker->arena, (uint32_t)fd);
+
+    worker_drive(worker, record, READY_IN | READY_OUT);
+    if (record->life == RECORD_OPEN && worker_register(worker, record)) {
         log_event(LOG_ERROR, LOG_EV_DESCRIPTORS_SHORT, "fd=%d error=\"epoll_ctl: %s\"", fd, strerror(errno));
         worker->service->classes[record->class_tag]->abandon(worker, record);
     }
@@ -119,6 +126,11 @@ static int accept_one(struct worker *worker, unsigned listener)
     if (fd < 0) {
         result = errno == ECONNABORTED || errno == EINTR ? 0 : err_from_errno(errno);
         intent->call = INTENT_NOTHING;
+        /* Steered away (listener_steer_away) and empty: epoll would tell it for ever. */
+        if (errno == EINVAL) {
+            (void)epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL, FD_LISTENERS + (int)listener, NULL);
+            return ERR_AGAIN;
+        }
         if (result && result != ERR_AGAIN)
             accept_pause(worker, LOG_EV_DESCRIPTORS_SHORT, strerror(errno));
         return result;
@@ -127,6 +139,7 @@ static int accept_one(struct worker *worker, unsigned listener)
     worker_open_record(worker, fd, listener);
     COMPILER_BARRIER();
     intent->call = INTENT_NOTHING;
+    serve_at_once(worker, fd);
     return 0;
 }
 
@@ -151,13 +164,14 @@ static void let_siblings_accept(struct worker *worker, unsigned listener)
     listener_add(worker, listener);
 }
 
-void worker_accept(struct worker *worker, unsigned listener)
+int worker_accept(struct worker *worker, unsigned listener)
 {
     for (int i = 0; i < ACCEPTS_A_TURN; i++) {
         if (accept_one(worker, listener))
-            return;
+            return 0;
         let_siblings_accept(worker, listener);
     }
+    return 1;
 }
 
 void worker_listen(struct worker *worker)
@@ -167,6 +181,6 @@ void worker_listen(struct worker *worker)
         return;
     for (unsigned i = 0; i < worker->settings->listener_count; i++) {
         listener_add(worker, i);
-        worker_accept(worker, i); /* a wake-up that a dead worker took is not given again */
+        (void)worker_accept(worker, i); /* a wake-up that a dead worker took is not given again */
     }
 }

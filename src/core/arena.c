@@ -230,6 +230,35 @@ int arena_block_reserve(struct arena *arena, uint32_t number)
     return 0;
 }
 
+static int extent_is_free(const struct arena *arena, uint32_t extent)
+{
+    const struct record *first = &arena->records[(size_t)extent * ARENA_RECORD_EXTENT];
+
+    for (uint32_t i = 0; i < ARENA_RECORD_EXTENT; i++)
+        if (extent * ARENA_RECORD_EXTENT + i < arena->core->record_count && first[i].life != RECORD_FREE)
+            return 0;
+    return 1;
+}
+
+uint32_t arena_trim_records(struct arena *arena, uint32_t spare)
+{
+    const size_t length = ARENA_RECORD_EXTENT * sizeof(struct record);
+    uint32_t keep = arena->core->record_extents;
+
+    while (keep > 0 && extent_is_free(arena, keep - 1))
+        keep--;
+    keep += spare;
+    while (ARENA_SHARED && arena->core->record_extents > keep) {
+        uint32_t last = arena->core->record_extents - 1;
+
+        /* Uncounted first: a death in between leaves memory that extent_add finds allocated, and all of it FREE. */
+        arena->core->record_extents = last;
+        (void)fallocate(arena->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                        (off_t)(arena->records_offset + last * length), (off_t)length);
+    }
+    return arena->core->record_extents;
+}
+
 uint32_t arena_records_limit(const struct arena *arena)
 {
     uint32_t limit = arena->core->record_extents * ARENA_RECORD_EXTENT;

@@ -14,7 +14,7 @@
  * Records and blocks are allocated (fallocate) by extents as they come into use, so that memory is short at a
  * place that can refuse, and never as a SIGBUS later.
  *
- * Who writes: the master only `order*` and `pokes` of the page; the keeper only `keeper`, deaths and state;
+ * Who writes: the master only `order*` of the page; the keeper only `keeper`, deaths and state;
  * the worker all the rest. Whatever a worker writes may be torn by its death at any instruction: see record.h
  * and ledger.h for how it is settled. */
 #ifndef HOLDFAST_CORE_ARENA_H
@@ -69,7 +69,7 @@ struct arena_page {
     uint64_t size;
     /* orders: written by the master only */
     _Atomic uint32_t order;
-    _Atomic uint32_t pokes; /* siblings: "look at your listeners again" */
+    uint32_t reserved_order;
     _Atomic uint64_t order_deadline_ns;
     /* processes */
     _Atomic int32_t keeper_pid; /* written by whoever is keeper */
@@ -91,7 +91,7 @@ struct arena_page {
     _Atomic uint64_t accepted;
     _Atomic uint64_t requests;
     _Atomic uint64_t started_ns; /* when the present worker began */
-    _Atomic uint64_t blocks_used, records_used;
+    _Atomic uint64_t blocks_used, reserved_counter;
     _Atomic uint64_t accepted_by_listener[64];
     _Atomic uint32_t listening; /* the worker still holds the listeners */
 };
@@ -129,7 +129,6 @@ struct arena_core {
     _Atomic uint32_t fault_thread; /* … number fault_thread; cleared by the worker that has noted the blame */
     _Atomic uint32_t blamed;       /* number + 1 of the record whose request is not run again, or 0 */
     _Atomic uint32_t blamed_crashes; /* record_head.crashes before the blame: it counts once */
-    _Atomic uint32_t empty;          /* set by the keeper: start with nothing, close everything */
     _Atomic uint32_t counters_lie;   /* the self-test failed: never guess, close instead */
     _Atomic uint64_t next_serial;    /* of connections; never 0 */
     struct arena_crash crash;
@@ -168,8 +167,23 @@ WARN_UNUSED int arena_record_reserve(struct arena *arena, uint32_t number);
 /* Makes sure that block n may be touched. The same errors. */
 WARN_UNUSED int arena_block_reserve(struct arena *arena, uint32_t number);
 
+/* Gives whole extents of FREE records at the end back to the system, keeping `spare` of them. How many are left. */
+uint32_t arena_trim_records(struct arena *arena, uint32_t spare);
+
 /* Records that may be touched, from 0. */
 uint32_t arena_records_limit(const struct arena *arena);
+
+/* A counter of the page has one writer; nobody orders anything by it. A plain assignment to an _Atomic would cost a
+ * locked instruction. */
+static inline void arena_count_set(_Atomic uint64_t *counter, uint64_t value)
+{
+    atomic_store_explicit(counter, value, memory_order_relaxed);
+}
+
+static inline void arena_count_add(_Atomic uint64_t *counter, uint64_t value)
+{
+    arena_count_set(counter, atomic_load_explicit(counter, memory_order_relaxed) + value);
+}
 
 static inline struct record *arena_record(struct arena *arena, uint32_t number)
 {

@@ -22,7 +22,7 @@ static void mark(struct blocks *blocks, uint32_t number)
 {
     blocks->used[number / 64] |= 1ULL << (number % 64);
     blocks->in_use++;
-    blocks->arena->page->blocks_used = blocks->in_use;
+    arena_count_set(&blocks->arena->page->blocks_used, blocks->in_use);
 }
 
 int blocks_claim(struct blocks *blocks, uint32_t number)
@@ -59,7 +59,7 @@ void blocks_give(struct blocks *blocks, uint32_t number)
     MUST(number < blocks->arena->core->block_count && (blocks->used[number / 64] >> (number % 64) & 1));
     blocks->used[number / 64] &= ~(1ULL << (number % 64));
     blocks->in_use--;
-    blocks->arena->page->blocks_used = blocks->in_use;
+    arena_count_set(&blocks->arena->page->blocks_used, blocks->in_use);
     if (number / 64 < blocks->hint)
         blocks->hint = number / 64;
 }

@@ -18,10 +18,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define SEND_TIMEOUT_MS 1000 /* a client that does not read its answer is dropped */
-
 struct client {
-    int fd; /* owned; -1: free */
+    int fd;            /* owned; -1: free */
+    uint64_t quiet_ns; /* since when it has asked nothing */
     size_t length;
     char request[CONTROL_REQUEST_MAX];
 };
@@ -188,22 +187,40 @@ static int may_command(int fd)
            (peer.uid == 0 || peer.uid == geteuid());
 }
 
-/* Reading never blocks (MSG_DONTWAIT); writing may, for a moment: answers are short. */
+/* A free place; if there is none, that of the client who has been quiet for the longest time. */
+static struct client *make_room(struct control *control)
+{
+    struct client *quietest = &control->clients[0];
+
+    for (int i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+        if (control->clients[i].fd < 0)
+            return &control->clients[i];
+        if (control->clients[i].quiet_ns < quietest->quiet_ns)
+            quietest = &control->clients[i];
+    }
+    fd_close(&quietest->fd);
+    return quietest;
+}
+
+/* Nobody can hold the master up: neither reading nor writing blocks, and a client that does not take its answers is
+ * dropped (answer) when the socket's buffer is full. */
 static void accept_client(struct control *control)
 {
-    const struct timeval patience = {SEND_TIMEOUT_MS / 1000, SEND_TIMEOUT_MS % 1000 * 1000};
-    int fd = accept4(control->listener_fd, NULL, NULL, SOCK_CLOEXEC);
+    const int room = CONTROL_ANSWER_MAX;
+    int fd = accept4(control->listener_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    struct client *client;
 
     if (fd < 0)
         return;
-    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-    for (int i = 0; i < CONTROL_CLIENTS_MAX && may_command(fd); i++)
-        if (control->clients[i].fd < 0) {
-            control->clients[i].fd = fd;
-            control->clients[i].length = 0;
-            return;
-        }
-    close(fd);
+    if (!may_command(fd)) {
+        close(fd);
+        return;
+    }
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+    client = make_room(control);
+    client->fd = fd;
+    client->length = 0;
+    client->quiet_ns = clock_monotonic_ns();
 }
 
 static void read_client(struct master *master, struct client *client)
@@ -222,6 +239,7 @@ static void read_client(struct master *master, struct client *client)
     while (client->fd >= 0 && (end = memchr(client->request, '\n', client->length))) {
         size_t line = (size_t)(end - client->request) + 1;
 
+        client->quiet_ns = clock_monotonic_ns();
         take_line(master, client, client->request, line);
         client->length -= line;
         memmove(client->request, end + 1, client->length);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define ALTERNATE_STACK_SIZE (64u * 1024u)
@@ -81,11 +82,12 @@ int crash_init(struct arena_core *core, struct arena_page *page)
 
 void crash_thread(unsigned thread)
 {
-    stack_t stack = {.ss_size = ALTERNATE_STACK_SIZE, .ss_sp = malloc(ALTERNATE_STACK_SIZE)};
+    stack_t stack = {.ss_size = ALTERNATE_STACK_SIZE};
 
     crash_thread_number = thread;
-    if (stack.ss_sp)
-        (void)sigaltstack(&stack, NULL);
+    stack.ss_sp = mmap(NULL, stack.ss_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (stack.ss_sp != MAP_FAILED)
+        (void)sigaltstack(&stack, NULL); /* as long as the thread lives */
 }
 
 void crash_fini(void)

@@ -27,6 +27,7 @@
 #define KILLS_DELAY_NS (10 * NS_PER_MS)
 #define BACKOFF_FIRST_NS NS_PER_S
 #define BACKOFF_LAST_NS (30 * NS_PER_S)
+#define BACKOFF_FORGOTTEN_NS (60 * NS_PER_S)
 
 struct keeper {
     struct arena arena;
@@ -40,7 +41,7 @@ struct keeper {
     unsigned crash_count;
     unsigned kills;
     uint64_t kills_since_ns;
-    uint64_t backoff_ns;
+    uint64_t backoff_ns, loop_ns;
     uint64_t clone_at_ns; /* not before */
     int clone_failed;
     /* watchdog */
@@ -143,6 +144,9 @@ static void start_again_empty(struct keeper *keeper, unsigned crashes)
 {
     struct arena_page *page = keeper->arena.page;
 
+    if (keeper->now_ns > keeper->loop_ns + keeper->backoff_ns + BACKOFF_FORGOTTEN_NS)
+        keeper->backoff_ns = 0;
+    keeper->loop_ns = keeper->now_ns;
     keeper->backoff_ns = keeper->backoff_ns ? keeper->backoff_ns * 2 : BACKOFF_FIRST_NS;
     if (keeper->backoff_ns > BACKOFF_LAST_NS)
         keeper->backoff_ns = BACKOFF_LAST_NS;
@@ -307,7 +311,7 @@ static void watch_worker(struct keeper *keeper, uint64_t late_ns)
     if (keeper->now_ns - keeper->turns_since_ns < watchdog_ns(keeper))
         return;
     state = process_state(keeper->worker);
-    if (state == 'T' || state == 't') { /* stopped or traced: somebody's will */
+    if (!state || state == 'Z' || state == 'T' || state == 't') { /* stopped or traced: somebody's will */
         keeper->turns_since_ns = keeper->now_ns;
         return;
     }
@@ -421,6 +425,7 @@ _Noreturn void keeper_take_over(struct arena *arena, const struct service *servi
         memcpy(keeper_arguments[1], "keeper", strlen("keeper"));
     crash_fini();
     arena->page->takeovers++;
+    arena->page->died_ns = clock_monotonic_ns();
     keeper_init(&keeper, arena, service, settings);
     log_event(LOG_WARN, LOG_EV_KEEPER_TAKEN_OVER, "slot=%u next=\"a new worker is cloned\"",
               arena->page->slot);

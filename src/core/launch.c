@@ -15,8 +15,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define OUT_OF_THE_WAY 256 /* targets lie below */
-
 extern char **environ;
 
 void launch_add_fd(struct launch *launch, int from, int to)
@@ -63,7 +61,7 @@ static void place_fds(const struct launch *launch)
     int aside[LAUNCH_FDS_MAX];
 
     for (unsigned i = 0; i < launch->fd_count; i++) {
-        aside[i] = fcntl(launch->fds[i].from, F_DUPFD_CLOEXEC, OUT_OF_THE_WAY);
+        aside[i] = fcntl(launch->fds[i].from, F_DUPFD_CLOEXEC, LAUNCH_ASIDE);
         if (aside[i] < 0)
             launch_failed(launch, "F_DUPFD_CLOEXEC");
     }
@@ -85,7 +83,7 @@ static void default_signals(void)
 _Noreturn static void launch_child(const struct launch *launch)
 {
     int opened = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-    int image = opened < 0 ? -1 : fcntl(opened, F_DUPFD_CLOEXEC, OUT_OF_THE_WAY);
+    int image = opened < 0 ? -1 : fcntl(opened, F_DUPFD_CLOEXEC, LAUNCH_ASIDE);
 
     if (image < 0)
         launch_failed(launch, "open /proc/self/exe");

@@ -10,6 +10,8 @@
 #include <stdint.h>
 
 #define LAUNCH_FDS_MAX (CORE_LISTENERS_MAX + 8)
+#define LAUNCH_ASIDE 256 /* sources are moved here, out of the way of all targets */
+#define LAUNCH_DESCRIPTORS_MIN (LAUNCH_ASIDE + LAUNCH_FDS_MAX + 1) /* RLIMIT_NOFILE must not be lower */
 
 struct launch {
     char *const *arguments; /* argv, NULL-terminated; argv[1] is the role */

@@ -126,7 +126,12 @@ void listener_steer_away(int fd)
     int family = 0;
     socklen_t length = sizeof family;
 
-    if (!getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &length) && family != AF_UNIX)
+    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &length))
+        return;
+    /* On a Unix socket whoever comes now is refused; who is in the queue can be accepted, after them comes EINVAL. */
+    if (family == AF_UNIX)
+        (void)shutdown(fd, SHUT_RD);
+    else
         (void)setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
 }
 

@@ -173,13 +173,17 @@ static void read_anchor(struct master *master)
 static int wait_ms(const struct master *master)
 {
     int is_busy = master->state->phase != PHASE_RUN;
+    uint64_t until_ns;
 
     for (unsigned i = 0; i < MASTER_SLOTS_MAX && !is_busy; i++) {
         uint32_t step = master->slots[i].state->step;
 
         is_busy = step != SLOT_FREE && step != SLOT_RUN;
     }
-    return (int)((is_busy ? BUSY_TICK_NS : TICK_NS * 5) / NS_PER_MS);
+    until_ns = master->now_ns + (is_busy ? BUSY_TICK_NS : TICK_NS * 5);
+    if (master->alive_ns && master->alive_ns < until_ns)
+        until_ns = master->alive_ns;
+    return until_ns > master->now_ns ? (int)((until_ns - master->now_ns + NS_PER_MS - 1) / NS_PER_MS) : 0;
 }
 
 static nfds_t collect(struct master *master, struct pollfd *polled)
@@ -219,9 +223,30 @@ static void watch_keepers(struct master *master, uint64_t slept_ns, uint64_t mea
         slot_watch(master, &master->slots[i], late_ns);
 }
 
+#define POLLED_MAX (2 + MASTER_SLOTS_MAX + CONTROL_FDS_MAX)
+
+/* poll(2) wants no more entries than RLIMIT_NOFILE allows descriptors, also if they are empty: only the others go. */
+static void poll_open_ones(struct pollfd *polled, nfds_t count, int timeout_ms)
+{
+    struct pollfd open_ones[POLLED_MAX];
+    nfds_t open_count = 0;
+
+    for (nfds_t i = 0; i < count; i++)
+        if (polled[i].fd >= 0)
+            open_ones[open_count++] = polled[i];
+    if (poll(open_ones, open_count, timeout_ms) < 0) {
+        if (errno != EINTR)
+            log_event(LOG_ERROR, LOG_EV_MASTER_FAILED, "step=poll error=\"%s\"", strerror(errno));
+        return;
+    }
+    for (nfds_t i = 0, at = 0; i < count; i++)
+        if (polled[i].fd >= 0)
+            polled[i].revents = open_ones[at++].revents;
+}
+
 _Noreturn static void master_loop(struct master *master)
 {
-    struct pollfd polled[2 + MASTER_SLOTS_MAX + CONTROL_FDS_MAX];
+    struct pollfd polled[POLLED_MAX];
 
     for (;;) {
         uint64_t before_ns = clock_monotonic_ns();
@@ -234,8 +259,7 @@ _Noreturn static void master_loop(struct master *master)
         timeout = wait_ms(master);
         count = collect(master, polled);
         before_ns = clock_monotonic_ns();
-        if (poll(polled, count, timeout) < 0 && errno != EINTR)
-            log_event(LOG_ERROR, LOG_EV_MASTER_FAILED, "step=poll error=\"%s\"", strerror(errno));
+        poll_open_ones(polled, count, timeout);
         master->now_ns = clock_monotonic_ns();
         read_anchor(master);
         if (master->loader_fd >= 0 && polled[1].revents)
@@ -312,7 +336,7 @@ static int take_up_deposits(struct master *master)
     log_set_level(master->settings.log_level);
     if (master->state->phase == PHASE_LOAD)
         master->state->phase = PHASE_LISTEN;
-    if (master->state->phase > PHASE_LISTEN && master->state->phase < PHASE_STOP) {
+    if (master->state->phase > PHASE_LISTEN) { /* also to remove their paths, if he died before he did */
         for (size_t i = 0; i < master->settings.listener_count; i++) {
             char name[WIRE_NAME_MAX + 1];
 

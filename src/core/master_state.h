@@ -42,7 +42,7 @@ struct slot_state {
     uint32_t losses;            /* in a row; for the backoff */
     uint64_t started_ns;
     _Atomic uint64_t start_at_ns; /* not before */
-    uint64_t deaths_logged;
+    uint64_t keeper_gone_ns;      /* since when the slot has been without a keeper; 0: it has one */
 };
 
 struct master_state {
@@ -54,7 +54,7 @@ struct master_state {
     _Atomic uint32_t counters_lie;
     _Atomic int32_t exit_code;
     _Atomic uint64_t stop_deadline_ns;
-    _Atomic uint32_t stop_graceful;
+    uint32_t reserved;
     /* the loader */
     _Atomic int32_t loader_pid;
     _Atomic uint32_t loader_tries;

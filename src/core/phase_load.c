@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #define LOADER_TRIES 5u
@@ -90,10 +91,27 @@ static void watch_loader(struct master *master)
     (void)kill(pid, SIGKILL);
 }
 
+/* Below this nobody can be launched; what fails then does not say so. */
+static int descriptors_suffice(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= LAUNCH_DESCRIPTORS_MIN)
+        return 1;
+    log_event(LOG_ERROR, LOG_EV_DESCRIPTORS_SHORT,
+              "limit=%llu needed=%d next=\"raise it: ulimit -n, or LimitNOFILE=\"",
+              (unsigned long long)limit.rlim_cur, LAUNCH_DESCRIPTORS_MIN);
+    return 0;
+}
+
 void phase_load(struct master *master)
 {
     int result;
 
+    if (!descriptors_suffice()) {
+        master_fail(master, EXIT_BAD_START);
+        return;
+    }
     if (master->loader_fd >= 0 || master->state->loader_pid > 0) {
         watch_loader(master); /* its answer or its status will come */
         return;

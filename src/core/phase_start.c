@@ -172,7 +172,7 @@ static int any_crash_loop(const struct master *master)
     for (unsigned i = 0; i < MASTER_SLOTS_MAX; i++)
         if (master->slots[i].state->step == SLOT_RUN && master->slots[i].page &&
             master->slots[i].page->crash_loops)
-            return !master->hello.ready_before;
+            return !master->state->ready_told;
     return 0;
 }
 
@@ -201,5 +201,6 @@ void phase_start(struct master *master)
     log_event(LOG_INFO, LOG_EV_READY, "pid=%d workers=%u took_ms=%llu", master->hello.anchor,
               master->settings.workers,
               (unsigned long long)((master->now_ns - master->state->started_ns) / NS_PER_MS));
+    master->state->ready_told = 1;
     phase_enter(master, PHASE_RUN);
 }

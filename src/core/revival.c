@@ -163,7 +163,6 @@ static void rebuild(struct revival *revival)
         else if (record->life == RECORD_ACCEPTING)
             record_set_life(record, RECORD_FREE); /* its descriptor is adopted below */
     }
-    arena->page->records_used = arena->page->connections;
 }
 
 /* --- 3 reconcile --- */
@@ -208,6 +207,17 @@ static int is_known(struct revival *revival, int fd)
            worker->side[fd].file_references;
 }
 
+static void adopt(struct revival *revival, int fd)
+{
+    struct worker *worker = revival->worker;
+    struct record *record = arena_record(&worker->arena, (uint32_t)fd);
+
+    worker_open_record(worker, fd, (unsigned)revival->accept_pending);
+    revival->adopted++;
+    if (worker_register(worker, record))
+        class_of(revival, record)->abandon(worker, record);
+}
+
 static void reconcile_descriptors(struct revival *revival)
 {
     struct worker *worker = revival->worker;
@@ -225,8 +235,7 @@ static void reconcile_descriptors(struct revival *revival)
             continue;
         if (revival->accept_pending >= 0 && !arena_record_reserve(&worker->arena, (uint32_t)fd) &&
             came_from(fd, FD_LISTENERS + revival->accept_pending)) {
-            worker_open_record(worker, fd, (unsigned)revival->accept_pending);
-            revival->adopted++;
+            adopt(revival, fd);
             continue;
         }
         close(fd);

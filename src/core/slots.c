@@ -190,7 +190,7 @@ static void lost(struct master *master, struct slot *slot)
 
 /* The page says who is keeper now: a worker that took over has written itself there. The page is the worker's, and we
  * may signal more than it may: only a child of the anchor that nobody else claims is believed. */
-static int is_credible_keeper(const struct master *master, pid_t pid)
+static int is_unclaimed_child(const struct master *master, pid_t pid)
 {
     if (pid == getpid() || process_parent(pid) != master->hello.anchor)
         return 0;
@@ -205,7 +205,7 @@ static void follow_keeper(const struct master *master, struct slot *slot)
     int32_t keeper = slot->page ? slot->page->keeper_pid : 0;
 
     if (keeper <= 0 || keeper == slot->state->keeper_pid || keeper == slot->state->former_pid ||
-        !is_credible_keeper(master, keeper))
+        !is_unclaimed_child(master, keeper))
         return;
     if (slot->state->keeper_pid)
         slot->state->former_pid = slot->state->keeper_pid;
@@ -284,6 +284,7 @@ void slot_keeper_ended(struct slot *slot, pid_t pid)
     /* The page may still name it; former_pid keeps it from being believed. */
     slot->state->former_pid = slot->state->step == SLOT_RUN ? pid : 0;
     slot->state->keeper_pid = 0;
+    slot->state->keeper_gone_ns = clock_monotonic_ns();
 }
 
 void slot_read_link(struct master *master, struct slot *slot)
@@ -336,21 +337,45 @@ void slots_poke_siblings(struct master *master, const struct slot *but)
             slot_poke(&master->slots[i]);
 }
 
+static int is_running_on(pid_t pid)
+{
+    char state = process_state(pid);
+
+    return state && state != 'Z' && state != 'T' && state != 't';
+}
+
+/* The worker should have taken over at once. If it hangs, nobody is there who would notice, but we. */
+static void watch_orphaned_worker(struct master *master, struct slot *slot)
+{
+    pid_t worker = slot->page->worker_pid;
+
+    if (master->now_ns < slot->state->keeper_gone_ns + KEEPER_SILENT_NS || worker <= 0 ||
+        !is_unclaimed_child(master, worker) || !is_running_on(worker))
+        return;
+    log_event(LOG_ERROR, LOG_EV_WORKER_HUNG,
+              "slot=%u pid=%d reason=\"did not take over from its dead keeper\" "
+              "next=SIGKILL",
+              slot->state->number, worker);
+    (void)kill(worker, SIGKILL);
+}
+
 void slot_watch(struct master *master, struct slot *slot, uint64_t late_ns)
 {
     struct slot_state *state = slot->state;
     uint64_t beat;
-    int process;
 
-    if (state->step != SLOT_RUN || !slot->page || state->keeper_pid <= 0)
+    if (state->step != SLOT_RUN || !slot->page)
         return;
+    if (state->keeper_pid <= 0) {
+        watch_orphaned_worker(master, slot);
+        return;
+    }
     beat = slot->page->keeper_beat_ns;
     if (beat < state->started_ns)
         beat = state->started_ns;
     if (master->now_ns < beat + KEEPER_SILENT_NS + late_ns)
         return;
-    process = process_state(state->keeper_pid);
-    if (process == 0 || process == 'Z' || process == 'T' || process == 't')
+    if (!is_running_on(state->keeper_pid))
         return;
     log_event(LOG_ERROR, LOG_EV_KEEPER_SILENT, "slot=%u pid=%d silent_ms=%llu next=SIGKILL", state->number,
               state->keeper_pid, (unsigned long long)((master->now_ns - beat) / NS_PER_MS));

@@ -27,6 +27,8 @@
  * (recv(2) stops at the urgent mark), and no further edge comes for them. */
 #define LAST_EDGES (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)
 #define LISTENERS_LINGER_NS (100 * NS_PER_MS) /* handshakes under way when the stop began still arrive */
+#define SPARE_EXTENTS 2u                      /* of records and blocks, for the next burst */
+#define LAST_ACCEPTS 64 /* turns of worker_accept, should the queue be filled all the same */
 #define MEMORY_LOOK_NS (50 * NS_PER_MS)
 #define DRAIN_LOOK_NS (20 * NS_PER_MS)
 
@@ -51,8 +53,7 @@ void worker_close(struct worker *worker, struct record *record)
     timers_remove(&worker->timers, number);
     close((int)number);
     record_set_life(record, RECORD_FREE);
-    worker->arena.page->connections--;
-    worker->arena.page->records_used = worker->arena.page->connections;
+    arena_count_add(&worker->arena.page->connections, -1ULL);
     if (worker->accept_again_ns > worker->now_ns)
         worker->accept_again_ns = worker->now_ns;
 }
@@ -167,7 +168,7 @@ static int worker_private_memory(struct worker *worker)
 
 static void worker_fini(struct worker *worker)
 {
-    pool_stop(&worker->pool);
+    (void)pool_stop(&worker->pool);
     worker->service->stop(worker);
     timers_fini(&worker->timers);
     blocks_fini(&worker->blocks);
@@ -273,13 +274,15 @@ _Noreturn static void worker_leave(struct worker *worker)
     _exit(0);
 }
 
-/* The listener's number stays taken by /dev/null: fixed numbers never become connections. */
+/* The listener's number stays taken by /dev/null: fixed numbers never become connections. Nothing new comes into the
+ * queue (listener_steer_away), so its end is near. */
 static void worker_stop_listening(struct worker *worker)
 {
     worker->listeners_close_ns = 0;
     worker->is_listening = 0;
     for (unsigned i = 0; i < worker->settings->listener_count; i++) {
-        worker_accept(worker, i);
+        for (int turns = 0; turns < LAST_ACCEPTS && worker_accept(worker, i); turns++)
+            ;
         (void)epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL, FD_LISTENERS + (int)i, NULL);
         (void)dup3(FD_NULL, FD_LISTENERS + (int)i, O_CLOEXEC);
     }
@@ -356,11 +359,11 @@ static void worker_read_link(struct worker *worker)
 
     while ((result = link_receive(FD_LINK, &message)) != ERR_AGAIN && result != ERR_CLOSED)
         ;
-    if (result ==
-        ERR_CLOSED) /* the master's end is held by the anchor: it is gone, and nobody can command us */
-        (void)epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL, FD_LINK, NULL);
+    /* The other end is the anchor's and the master's: nobody is left who could command us. */
+    if (result == ERR_CLOSED)
+        worker->arena.page->order = ARENA_ORDER_STOP;
     for (unsigned i = 0; worker->is_listening && i < worker->settings->listener_count; i++)
-        worker_accept(worker, i);
+        (void)worker_accept(worker, i);
 }
 
 static void worker_become_keeper(struct worker *worker)
@@ -391,7 +394,7 @@ static void worker_dispatch(struct worker *worker, const struct epoll_event *eve
     } else if ((int)number == core->keeper_pidfd) {
         worker_become_keeper(worker);
     } else if (number >= FD_LISTENERS && number < (uint32_t)worker_fixed_limit(worker->settings)) {
-        worker_accept(worker, number - FD_LISTENERS);
+        (void)worker_accept(worker, number - FD_LISTENERS);
     }
 }
 
@@ -451,8 +454,10 @@ static void worker_housekeeping(struct worker *worker)
     if (worker->now_ns < worker->housekeeping_ns)
         return;
     worker->housekeeping_ns = worker->now_ns + NS_PER_S;
-    blocks_trim(&worker->blocks, 2);
-    worker->keeps_house = worker->service->housekeeping(worker) || worker->arena.core->block_extents > 2;
+    blocks_trim(&worker->blocks, SPARE_EXTENTS);
+    (void)arena_trim_records(&worker->arena, SPARE_EXTENTS);
+    worker->keeps_house =
+        worker->service->housekeeping(worker) || worker->arena.core->block_extents > SPARE_EXTENTS;
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -500,12 +505,12 @@ _Noreturn static void worker_loop(struct worker *worker)
         count = epoll_wait(worker->epoll_fd, events, EVENTS_A_TURN, wait_ms(worker));
         loop_is_busy(worker, 1);
         worker->now_ns = clock_monotonic_ns();
+        worker_obey(worker); /* before the others: what is answered from now on says that we leave */
         for (int i = 0; i < count; i++)
             worker_dispatch(worker, &events[i]);
         worker_drive_again(worker);
         worker_expire(worker);
         worker_housekeeping(worker);
-        worker_obey(worker);
         if (worker->is_draining)
             worker_drain(worker);
         else if (worker->listeners_close_ns && worker->now_ns >= worker->listeners_close_ns)

@@ -131,10 +131,10 @@ static inline struct conn_side *worker_side(struct worker *worker, const struct 
 
 /* --- for revival --- */
 
-/* The one constructor: makes the record of a connected descriptor OPEN and registers it. */
+/* The one constructor: makes the record of a connected descriptor OPEN. It is still to be registered and driven. */
 void worker_open_record(struct worker *worker, int fd, unsigned listener);
-/* Accepts what waits on a listener, up to a bound. */
-void worker_accept(struct worker *worker, unsigned listener);
+/* Accepts what waits on a listener, up to a bound. 1 if the bound was reached: more may wait. */
+int worker_accept(struct worker *worker, unsigned listener);
 /* Adds the record's descriptor to the epoll instance, or arms it again. 0 or an error. */
 WARN_UNUSED int worker_register(struct worker *worker, struct record *record);
 void worker_drive(struct worker *worker, struct record *record, unsigned events);

@@ -9,6 +9,7 @@
 #define PIPELINE_ROOM (EXCHANGE_BODY_MAX + 2048u) /* whatever a handler answers fits */
 #define STEPS_A_DRIVE 128
 #define LINGER_NS (2 * NS_PER_S)
+#define FRESH_NS NS_PER_S /* whoever has just connected is about to ask: not idle yet */
 
 /* What a deadline is for (conn_side.timing). */
 enum timing { TIMING_NONE, TIMING_IDLE, TIMING_HEAD, TIMING_BODY, TIMING_WRITE, TIMING_LINGER };
@@ -553,6 +554,8 @@ int exchange_is_idle(const struct record *record)
 {
     const struct record_head *head = record_head(record);
 
+    if (!record->rx && clock_monotonic_ns() - record->opened_ns < FRESH_NS)
+        return 0;
     return state_seen(record)->step == EXCHANGE_READ_HEAD && !conn_input_length(record, head) &&
            !conn_has_output(record, head);
 }

@@ -83,7 +83,7 @@ struct http {
     const struct handler *handlers[HTTP_HANDLERS_MAX]; /* borrowed; 0 is what serves a site's files */
     void *handler_private[HTTP_HANDLERS_MAX];
     uint64_t next_request;
-    int64_t date_second;
+    uint64_t date_until_ns;
     char date[CLOCK_HTTP_DATE_SIZE];
     uint8_t test_handler; /* index of the handler of /_test/, or 0 */
 };

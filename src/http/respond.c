@@ -8,15 +8,14 @@
 
 #define HEAD_MAX 2048u
 
-static const char *http_date_now(struct http *http)
+/* Looked at again when the loop's time has moved on: the wall clock is read a hundred times a second at most. */
+static struct slice http_date_now(struct http *http)
 {
-    int64_t second = (int64_t)(clock_wall_ns() / NS_PER_S);
-
-    if (second != http->date_second) {
-        http->date_second = second;
-        clock_http_date(second, http->date);
+    if (http->worker->now_ns >= http->date_until_ns) {
+        http->date_until_ns = http->worker->now_ns + 10 * NS_PER_MS;
+        clock_http_date((int64_t)(clock_wall_ns() / NS_PER_S), http->date);
     }
-    return http->date;
+    return (struct slice){http->date, CLOCK_HTTP_DATE_SIZE - 1};
 }
 
 static void add_number_line(struct text *text, const char *name, uint64_t value)
@@ -35,7 +34,7 @@ static void make_head(struct exchange *exchange, struct text *text, int status, 
     text_add(text, SLICE_LITERAL(" "));
     text_add(text, h1_reason_phrase(status));
     text_add(text, SLICE_LITERAL("\r\nServer: holdfast\r\nDate: "));
-    text_add_c(text, http_date_now(exchange->http));
+    text_add(text, http_date_now(exchange->http));
     text_add(text, SLICE_LITERAL("\r\n"));
     if (type.length) {
         text_add(text, SLICE_LITERAL("Content-Type: "));
@@ -65,23 +64,33 @@ static void decide_close(struct exchange *exchange)
 static void response_made(struct exchange *exchange)
 {
     exchange->state->step = EXCHANGE_SEND;
-    exchange->worker->arena.page->requests++;
+    arena_count_add(&exchange->worker->arena.page->requests, 1);
+}
+
+/* All or nothing. */
+static int put_both(struct exchange *exchange, struct slice head, struct slice body)
+{
+    if (head.length + body.length > conn_room(exchange->record, exchange->head))
+        return ERR_LIMIT;
+    if (conn_put(exchange->worker, exchange->record, exchange->head, head))
+        return ERR_NO_MEMORY;
+    return conn_put(exchange->worker, exchange->record, exchange->head, body);
 }
 
 void exchange_respond(struct exchange *exchange, int status, struct slice type, struct slice fields,
                       struct slice body)
 {
-    static char memory[HEAD_MAX + EXCHANGE_FIELDS_MAX + EXCHANGE_BODY_MAX];
+    char memory[HEAD_MAX + EXCHANGE_FIELDS_MAX];
     struct text text;
 
     MUST(body.length <= EXCHANGE_BODY_MAX && fields.length <= EXCHANGE_FIELDS_MAX);
     decide_close(exchange);
     text_init(&text, memory, sizeof memory);
     make_head(exchange, &text, status, type, fields, body.length);
-    if (!(exchange->state->flags & EXCHANGE_HEAD_ONLY))
-        text_add(&text, body);
     MUST(!text.overflow);
-    if (conn_put(exchange->worker, exchange->record, exchange->head, (struct slice){text.at, text.length}))
+    if (exchange->state->flags & EXCHANGE_HEAD_ONLY)
+        body.length = 0;
+    if (put_both(exchange, (struct slice){text.at, text.length}, body))
         exchange->failed = 1;
     else
         response_made(exchange);

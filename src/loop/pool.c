@@ -10,7 +10,8 @@ int pool_init(struct pool *pool, unsigned threads, int wakeup_fd)
     *pool = (struct pool){.limit = threads, .wakeup_fd = wakeup_fd};
     pool->waiting_end = &pool->waiting;
     pool->finished_end = &pool->finished;
-    if (pthread_mutex_init(&pool->lock, NULL) || pthread_cond_init(&pool->wake, NULL))
+    if (pthread_mutex_init(&pool->lock, NULL) || pthread_cond_init(&pool->wake, NULL) ||
+        pthread_cond_init(&pool->quiet, NULL))
         return ERR_NO_MEMORY;
     return 0;
 }
@@ -60,6 +61,8 @@ static void *pool_thread(void *argument)
         pthread_mutex_lock(&pool->lock);
         pool_job_finished(pool, job);
     }
+    pool->threads--;
+    pthread_cond_signal(&pool->quiet);
     pthread_mutex_unlock(&pool->lock);
     return NULL;
 }
@@ -67,6 +70,7 @@ static void *pool_thread(void *argument)
 /* Signals belong to the loop thread. */
 static int pool_add_thread(struct pool *pool)
 {
+    pthread_t thread;
     sigset_t all, before;
     int failed;
 
@@ -77,10 +81,11 @@ static int pool_add_thread(struct pool *pool)
     sigdelset(&all, SIGILL);
     sigdelset(&all, SIGABRT);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    failed = pthread_create(&pool->thread[pool->threads], NULL, pool_thread, pool);
+    failed = pthread_create(&thread, NULL, pool_thread, pool);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (failed)
         return ERR_NO_MEMORY;
+    (void)pthread_detach(thread);
     pool->threads++;
     return 0;
 }
@@ -126,15 +131,33 @@ void pool_finish(struct pool *pool)
     }
 }
 
-void pool_stop(struct pool *pool)
+void pool_enter_gate(struct pool *pool)
 {
+    pthread_mutex_lock(&pool->lock);
+    pool->gated++;
+    pthread_cond_signal(&pool->quiet);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+void pool_leave_gate(struct pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    while (pool->stopping)
+        pthread_cond_wait(&pool->wake, &pool->lock);
+    pool->gated--;
+    pthread_mutex_unlock(&pool->lock);
+}
+
+unsigned pool_stop(struct pool *pool)
+{
+    unsigned behind;
+
     pthread_mutex_lock(&pool->lock);
     pool->stopping = 1;
     pthread_cond_broadcast(&pool->wake);
+    while (pool->threads > pool->gated)
+        pthread_cond_wait(&pool->quiet, &pool->lock);
+    behind = pool->gated;
     pthread_mutex_unlock(&pool->lock);
-    for (unsigned i = 0; i < pool->threads; i++)
-        pthread_join(pool->thread[i], NULL);
-    pthread_cond_destroy(&pool->wake);
-    pthread_mutex_destroy(&pool->lock);
-    *pool = (struct pool){0};
+    return behind;
 }

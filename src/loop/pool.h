@@ -2,7 +2,8 @@
  *
  * Jobs wait in a queue of fixed length; threads are made when jobs wait and none is idle, up to a bound, and stay.
  * A job runs in a pool thread (`run`, with the thread's number from 1) and is finished on the loop thread
- * (`done`, from pool_finish), in the order of completion. The pool writes to an eventfd when there is something
+ * (`done`, from pool_finish), in the order of completion. A job that blocks in a system call passes a gate around it, so
+ * that the loop can clone its process meanwhile: within the gate a thread holds no lock and touches nothing. The pool writes to an eventfd when there is something
  * to finish. Jobs belong to the caller and must stay valid until `done` returns or the process dies. */
 #ifndef HOLDFAST_LOOP_POOL_H
 #define HOLDFAST_LOOP_POOL_H
@@ -24,13 +25,13 @@ struct pool_job {
 struct pool {
     pthread_mutex_t lock;
     pthread_cond_t wake;
+    pthread_cond_t quiet;
     struct pool_job *waiting, **waiting_end;
     struct pool_job *finished, **finished_end;
-    unsigned queued, threads, idle, limit, numbered;
+    unsigned queued, threads, idle, gated, limit, numbered;
     int wakeup_fd;                           /* borrowed */
     void (*thread_started)(unsigned thread); /* called first in each thread; may be NULL */
     int stopping;
-    pthread_t thread[POOL_THREADS_MAX];
 };
 
 /* `wakeup_fd`: a non-blocking eventfd, borrowed until pool_stop. `threads`: 1 to POOL_THREADS_MAX. */
@@ -39,7 +40,12 @@ WARN_UNUSED int pool_init(struct pool *pool, unsigned threads, int wakeup_fd);
 WARN_UNUSED int pool_submit(struct pool *pool, struct pool_job *job);
 /* Calls `done` of each finished job. Loop thread only. */
 void pool_finish(struct pool *pool);
-/* Lets running jobs end, drops waiting ones without calling `done`, ends the threads. */
-void pool_stop(struct pool *pool);
+/* For jobs: around a system call that may block for long, with nothing but local variables touched in between. After
+ * pool_stop, pool_leave_gate does not return. */
+void pool_enter_gate(struct pool *pool);
+void pool_leave_gate(struct pool *pool);
+/* Drops waiting jobs without calling `done` and ends the threads. Waits for those that run, except within a gate: they
+ * stay behind there for good, and `pool` with them (its memory must stay). Returns how many. */
+unsigned pool_stop(struct pool *pool);
 
 #endif

@@ -55,40 +55,65 @@ static int copy_image(void)
 
 /* --- the pid file --- */
 
-/* 1 if somebody holds the lock of an existing pid file. */
-static int is_running(const char *path, char *pid, size_t size)
+enum claim { CLAIM_DONE, CLAIM_AGAIN, CLAIM_REFUSED, CLAIM_FAILED };
+
+static void tell_running(const char *path, int fd)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC), locked;
+    char pid[32] = "", what[64];
     size_t length = 0;
 
-    if (fd < 0)
-        return 0;
-    locked = flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK;
-    if (fd_read_all(fd, pid, size - 1, &length))
-        length = 0;
-    pid[length] = '\0';
-    pid[strcspn(pid, "\n")] = '\0';
-    fd_close(&fd);
-    return locked;
+    if (!fd_read_all(fd, pid, sizeof pid - 1, &length))
+        pid[strcspn(pid, "\n")] = '\0';
+    snprintf(what, sizeof what, "another server runs (pid %s)", pid);
+    (void)fail(path, what, "stop it first, or name another --pid-file");
 }
 
-/* Written aside, locked, renamed: whoever sees the file sees it whole and locked. Returns the descriptor. */
+/* Puts the file `aside` in the place of `path`. Only whoever has the lock of what lies there may replace it, and only
+ * while it lies there: so of several who start at once, one wins. */
+static enum claim claim_pid_file(const char *path, const char *aside)
+{
+    int there = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat opened, named;
+    enum claim claim = CLAIM_FAILED;
+
+    if (there < 0 && errno == ENOENT) {
+        if (!link(aside, path))
+            return unlink(aside) ? CLAIM_FAILED : CLAIM_DONE;
+        return errno == EEXIST ? CLAIM_AGAIN : CLAIM_FAILED;
+    }
+    if (there < 0)
+        return CLAIM_FAILED;
+    if (flock(there, LOCK_EX | LOCK_NB)) {
+        claim = CLAIM_REFUSED;
+        tell_running(path, there);
+    } else if (!fstat(there, &opened)) {
+        if (stat(path, &named) || named.st_dev != opened.st_dev || named.st_ino != opened.st_ino)
+            claim = CLAIM_AGAIN;
+        else if (!rename(aside, path))
+            claim = CLAIM_DONE;
+    }
+    fd_close(&there);
+    return claim;
+}
+
+/* Written aside, locked, put in its place: whoever sees the file sees it whole and locked. Returns the descriptor. */
 static int write_pid_file(const char *path)
 {
-    char aside[PATH_MAX], text[32], other[32];
+    char aside[PATH_MAX], text[32];
+    enum claim claim = CLAIM_FAILED;
     int fd;
 
-    if (is_running(path, other, sizeof other)) {
-        (void)fail(path, "another server runs", "stop it first, or name another --pid-file");
-        return -1;
-    }
     snprintf(aside, sizeof aside, "%s.%d", path, getpid());
     snprintf(text, sizeof text, "%d\n", getpid());
     fd = open(aside, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    if (fd >= 0 && !fd_write_all(fd, text, strlen(text)) && !flock(fd, LOCK_EX | LOCK_NB) &&
-        !rename(aside, path))
+    if (fd >= 0 && !fd_write_all(fd, text, strlen(text)) && !flock(fd, LOCK_EX | LOCK_NB))
+        do
+            claim = claim_pid_file(path, aside);
+        while (claim == CLAIM_AGAIN);
+    if (claim == CLAIM_DONE)
         return fd;
-    (void)fail(path, strerror(errno), "name a pid file that can be written with --pid-file");
+    if (claim == CLAIM_FAILED)
+        (void)fail(path, strerror(errno), "name a pid file that can be written with --pid-file");
     if (fd >= 0)
         unlink(aside);
     fd_close(&fd);

@@ -81,6 +81,7 @@ static void fixed_descriptors(struct rig *rig, int family)
 
     assert_true(null >= 0);
     null = rig_aside(null);
+    (void)close_range(FD_LISTENERS, RIG_ASIDE - 1, 0); /* what the test was started with */
     for (fd = 0; fd < FD_LISTENERS; fd++)
         if (fcntl(fd, F_GETFD) < 0)
             assert_int_equal(dup3(null, fd, O_CLOEXEC), fd);
@@ -131,7 +132,8 @@ void rig_open(struct rig *rig, const struct conn_class *class, int family)
     assert_int_equal(arena_create(&worker->arena, 0, 1, RIG_RECORDS), 0);
     worker->arena.fd = rig_aside(worker->arena.fd);
     worker->intent = &worker->arena.core->intents[0];
-    worker->epoll_fd = worker->arena.core->epoll_fd = rig_aside(epoll_create1(EPOLL_CLOEXEC));
+    worker->epoll_fd = rig_aside(epoll_create1(EPOLL_CLOEXEC));
+    worker->arena.core->epoll_fd = worker->epoll_fd;
     assert_int_equal(arena_record_reserve(&worker->arena, 0), 0);
     private_memory(rig);
 }
@@ -145,6 +147,8 @@ void rig_forget(struct rig *rig)
     free(worker->side);
     free(worker->again);
     worker->again_count = 0;
+    worker->files = 0;
+    worker->accept_again_ns = 0;
 }
 
 void rig_begin_again(struct rig *rig)

@@ -244,21 +244,15 @@ const struct handler files_handler = {.name = "files", .begin = files_begin};
 
 /* --- start and stop --- */
 
-int files_start(struct http *http)
+static int open_roots(struct http *http, struct files *files)
 {
     const struct http_config *config = http->config;
-    struct files *files = calloc(1, sizeof *files);
 
-    if (!files)
-        return ERR_NO_MEMORY;
-    http->handler_private[0] = files;
-    files->http = http;
-    files->cache.worker = http->worker;
-    for (unsigned i = 0; i < CACHE_ENTRIES; i++)
-        files->cache.entries[i].fd = -1;
     files->roots = calloc(config->site_count + 1, sizeof *files->roots);
     if (!files->roots)
         return ERR_NO_MEMORY;
+    for (size_t i = 0; i < config->site_count; i++)
+        files->roots[i] = -1;
     for (size_t i = 0; i < config->site_count; i++) {
         files->roots[i] = open(config->sites[i].root, O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (files->roots[i] < 0) {
@@ -271,6 +265,24 @@ int files_start(struct http *http)
     return 0;
 }
 
+int files_start(struct http *http)
+{
+    struct files *files = calloc(1, sizeof *files);
+    int result;
+
+    if (!files)
+        return ERR_NO_MEMORY;
+    http->handler_private[0] = files;
+    files->http = http;
+    files->cache.worker = http->worker;
+    for (unsigned i = 0; i < CACHE_ENTRIES; i++)
+        files->cache.entries[i].fd = -1;
+    result = open_roots(http, files);
+    if (result)
+        files_stop(http);
+    return result;
+}
+
 void files_stop(struct http *http)
 {
     struct files *files = http->handler_private[0];
@@ -278,8 +290,9 @@ void files_stop(struct http *http)
     if (!files)
         return;
     (void)cache_trim(&files->cache, UINT64_MAX);
-    for (size_t i = 0; i < http->config->site_count; i++)
-        worker_file_drop(http->worker, files->roots[i]);
+    for (size_t i = 0; files->roots && i < http->config->site_count; i++)
+        if (files->roots[i] >= 0)
+            worker_file_drop(http->worker, files->roots[i]);
     free(files->roots);
     free(files);
     http->handler_private[0] = NULL;

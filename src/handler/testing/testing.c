@@ -73,8 +73,11 @@ static void job_run(struct pool_job *job, unsigned thread)
     COMPILER_BARRIER();
     if (testing->what == WHAT_POOL_CRASH)
         *nowhere = 1;
-    if (testing->what == WHAT_POOL_SLOW)
+    if (testing->what == WHAT_POOL_SLOW) {
+        pool_enter_gate(&worker->pool);
         sleep(1);
+        pool_leave_gate(&worker->pool);
+    }
     COMPILER_BARRIER();
     intent->record = 0;
     intent->request = 0;

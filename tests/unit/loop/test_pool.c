@@ -189,6 +189,32 @@ static void stopping_ends_what_runs_and_drops_what_waits(void **state)
     assert_int_equal(pool.threads, 0);
 }
 
+static void run_behind_a_gate(struct pool_job *job, unsigned thread)
+{
+    ((struct job *)(void *)job)->thread = thread;
+    pool_enter_gate(&pool);
+    sem_post(&entered);
+    sem_wait(&gate);
+    pool_leave_gate(&pool);
+}
+
+static void who_waits_within_a_gate_is_not_waited_for(void **state)
+{
+    (void)state;
+    assert_int_equal(pool_init(&pool, 2, wakeup_fd), 0);
+    assert_int_equal(submit(0, run_behind_a_gate), 0);
+    sem_wait(&entered);
+    sem_post(&gate); /* while nobody stops, it comes out again */
+    finish_until(1);
+    assert_int_equal(submit(0, run_behind_a_gate), 0);
+    assert_int_equal(submit(1, run_at_once), 0);
+    sem_wait(&entered);
+    finish_until(2);
+    assert_int_equal(pool_stop(&pool), 1);
+    assert_int_equal(finished_count, 2);
+    /* It stays there for good, and the semaphore with it: this is the last test. */
+}
+
 static void a_bound_out_of_range_is_refused(void **state)
 {
     (void)state;
@@ -206,6 +232,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_full_queue_refuses, setup, teardown),
         cmocka_unit_test_setup_teardown(stopping_ends_what_runs_and_drops_what_waits, setup, teardown),
         cmocka_unit_test_setup_teardown(a_bound_out_of_range_is_refused, setup, teardown),
+        cmocka_unit_test_setup(who_waits_within_a_gate_is_not_waited_for, setup),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

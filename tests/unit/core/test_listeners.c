@@ -1,0 +1,276 @@
+#include "core/listeners.h"
+
+#include "base/fd.h"
+#include "unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static char why[256];
+static char path[CORE_PATH_MAX];
+
+static struct core_listener tcp_listener(enum core_listener_kind kind)
+{
+    struct core_listener listener = {.kind = kind, .length = sizeof(struct sockaddr_in)};
+
+    listener.address.ss_family = AF_INET;
+    ((struct sockaddr_in *)&listener.address)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (kind == CORE_LISTENER_IPV6 || kind == CORE_LISTENER_ANY) {
+        memset(&listener.address, 0, sizeof listener.address);
+        listener.address.ss_family = AF_INET6;
+        listener.length = sizeof(struct sockaddr_in6);
+        ((struct sockaddr_in6 *)&listener.address)->sin6_addr =
+            kind == CORE_LISTENER_ANY ? in6addr_any : in6addr_loopback;
+    }
+    return listener;
+}
+
+static struct core_listener unix_listener(void)
+{
+    struct core_listener listener = {.kind = CORE_LISTENER_UNIX, .length = sizeof(struct sockaddr_un)};
+    struct sockaddr_un *address = (struct sockaddr_un *)&listener.address;
+
+    snprintf(path, sizeof path, "/tmp/holdfast-listener-%d", getpid());
+    address->sun_family = AF_UNIX;
+    memcpy(address->sun_path, path, sizeof path);
+    return listener;
+}
+
+static int option_of(int fd, int level, int option)
+{
+    int value = -1;
+    socklen_t length = sizeof value;
+
+    assert_int_equal(getsockopt(fd, level, option, &value, &length), 0);
+    return value;
+}
+
+/* A client's descriptor, connected or on its way; `wanted` is the errno of connect(2), or 0. */
+static int client_of(int listener, int family, int wanted)
+{
+    struct sockaddr_storage address;
+    socklen_t length = sizeof address;
+    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &length), 0);
+    if (family == AF_INET && address.ss_family == AF_INET6) { /* the same port of 127.0.0.1 */
+        in_port_t port = ((struct sockaddr_in6 *)&address)->sin6_port;
+
+        memset(&address, 0, sizeof address);
+        ((struct sockaddr_in *)&address)->sin_family = AF_INET;
+        ((struct sockaddr_in *)&address)->sin_port = port;
+        ((struct sockaddr_in *)&address)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        length = sizeof(struct sockaddr_in);
+    }
+    errno = 0;
+    (void)!connect(fd, (struct sockaddr *)&address, length);
+    if (errno == EINPROGRESS && wanted != EINPROGRESS) {
+        struct pollfd wait = {.fd = fd, .events = POLLOUT};
+
+        assert_int_equal(poll(&wait, 1, 10000), 1);
+        errno = option_of(fd, SOL_SOCKET, SO_ERROR);
+    }
+    assert_int_equal(errno, wanted);
+    return fd;
+}
+
+static void accepted_sockets_have_the_options_that_the_ledger_needs(void **state)
+{
+    struct core_listener listener = tcp_listener(CORE_LISTENER_IPV4);
+    int fd = listener_open(&listener, why, sizeof why), client, server;
+    (void)state;
+
+    assert_true(fd >= 0);
+    assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+    assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
+    client = client_of(fd, AF_INET, 0);
+    server = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+    assert_int_equal(option_of(server, SOL_SOCKET, SO_OOBINLINE), 1);
+    assert_int_equal(option_of(server, SOL_SOCKET, SO_KEEPALIVE), 1);
+    assert_int_equal(option_of(server, IPPROTO_TCP, TCP_NODELAY), 1);
+    assert_int_equal(option_of(server, SOL_SOCKET, SO_PROTOCOL), IPPROTO_TCP); /* not MPTCP */
+    fd_close(&client);
+    fd_close(&server);
+    fd_close(&fd);
+}
+
+static void the_any_address_takes_both_families_and_ipv6_only_one(void **state)
+{
+    struct core_listener listener = tcp_listener(CORE_LISTENER_ANY);
+    int client, fd = listener_open(&listener, why, sizeof why);
+    (void)state;
+
+    assert_true(fd >= 0);
+    client = client_of(fd, AF_INET, 0);
+    fd_close(&client);
+    fd_close(&fd);
+    listener = tcp_listener(CORE_LISTENER_IPV6);
+    fd = listener_open(&listener, why, sizeof why);
+    if (fd < 0)
+        skip(); /* no IPv6 here */
+    assert_int_equal(option_of(fd, IPPROTO_IPV6, IPV6_V6ONLY), 1);
+    client = client_of(fd, AF_INET6, 0);
+    fd_close(&client);
+    client = client_of(fd, AF_INET, ECONNREFUSED);
+    fd_close(&client);
+    fd_close(&fd);
+}
+
+static void an_address_in_use_is_refused_with_the_reason(void **state)
+{
+    struct core_listener listener = tcp_listener(CORE_LISTENER_IPV4);
+    socklen_t length = sizeof listener.address;
+    int fd = listener_open(&listener, why, sizeof why);
+    (void)state;
+
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&listener.address, &length), 0);
+    assert_int_equal(listener_open(&listener, why, sizeof why), ERR_BUSY);
+    assert_string_equal(why, strerror(EADDRINUSE));
+    fd_close(&fd);
+    fd = listener_open(&listener, why, sizeof why);
+    assert_true(fd >= 0);
+    fd_close(&fd);
+}
+
+static void a_listener_steered_away_drops_new_connections_and_keeps_old_ones(void **state)
+{
+    struct core_listener listener = tcp_listener(CORE_LISTENER_IPV4);
+    int fd = listener_open(&listener, why, sizeof why), before, after, server;
+    char byte;
+    (void)state;
+
+    before = client_of(fd, AF_INET, 0);
+    listener_steer_away(fd);
+    after = client_of(fd, AF_INET, EINPROGRESS);
+    server = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+    assert_true(server >= 0);
+    assert_int_equal(send(before, "x", 1, 0), 1);
+    assert_int_equal(recv(server, &byte, 1, 0), 1);
+    assert_int_equal(accept4(fd, NULL, NULL, SOCK_CLOEXEC), -1);
+    assert_int_equal(errno, EAGAIN);
+    fd_close(&before);
+    fd_close(&after);
+    fd_close(&server);
+    fd_close(&fd);
+}
+
+/* --- Unix sockets --- */
+
+static void a_unix_socket_is_open_to_all_and_removed_by_name(void **state)
+{
+    struct core_listener listener = unix_listener(), other = tcp_listener(CORE_LISTENER_IPV4);
+    int fd = listener_open(&listener, why, sizeof why), client;
+    struct stat status;
+    (void)state;
+
+    assert_true(fd >= 0);
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(status.st_mode & 0777, 0666);
+    client = client_of(fd, AF_UNIX, 0);
+    listener_unlink(&other); /* nothing to remove */
+    assert_int_equal(stat(path, &status), 0);
+    listener_unlink(&listener);
+    assert_int_equal(stat(path, &status), -1);
+    fd_close(&client);
+    fd_close(&fd);
+}
+
+static void a_unix_socket_steered_away_refuses_new_connections_and_keeps_its_queue(void **state)
+{
+    struct core_listener listener = unix_listener();
+    int fd = listener_open(&listener, why, sizeof why), before = client_of(fd, AF_UNIX, 0), after, server;
+    (void)state;
+
+    listener_steer_away(fd);
+    after = client_of(fd, AF_UNIX, ECONNREFUSED);
+    server = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+    assert_true(server >= 0);
+    assert_int_equal(accept4(fd, NULL, NULL, SOCK_CLOEXEC), -1); /* EAGAIN on a non-blocking one */
+    fd_close(&before);
+    fd_close(&after);
+    fd_close(&server);
+    fd_close(&fd);
+    listener_unlink(&listener);
+}
+
+static void a_unix_socket_of_somebody_dead_is_replaced(void **state)
+{
+    struct core_listener listener = unix_listener();
+    int fd = listener_open(&listener, why, sizeof why);
+    (void)state;
+
+    fd_close(&fd); /* the path stays */
+    fd = listener_open(&listener, why, sizeof why);
+    assert_true(fd >= 0);
+    fd_close(&fd);
+    listener_unlink(&listener);
+}
+
+static void a_unix_socket_of_somebody_alive_is_left_alone(void **state)
+{
+    struct core_listener listener = unix_listener();
+    int fd = listener_open(&listener, why, sizeof why), client;
+    (void)state;
+
+    assert_int_equal(listener_open(&listener, why, sizeof why), ERR_BUSY);
+    client = client_of(fd, AF_UNIX, 0);
+    fd_close(&client);
+    fd_close(&fd);
+    listener_unlink(&listener);
+}
+
+/* connect(2) of a stream socket is refused there too, but not because nobody is there. */
+static void a_datagram_socket_on_the_path_is_left_alone(void **state)
+{
+    struct core_listener listener = unix_listener();
+    int datagram = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct stat status;
+    (void)state;
+
+    assert_int_equal(bind(datagram, (struct sockaddr *)&listener.address, listener.length), 0);
+    assert_int_equal(listener_open(&listener, why, sizeof why), ERR_BUSY);
+    assert_int_equal(stat(path, &status), 0);
+    fd_close(&datagram);
+    assert_int_equal(unlink(path), 0);
+}
+
+static void a_file_that_is_no_socket_is_left_alone(void **state)
+{
+    struct core_listener listener = unix_listener();
+    int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    (void)state;
+
+    fd_close(&fd);
+    assert_int_equal(listener_open(&listener, why, sizeof why), ERR_BUSY);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(symlink("/dev/null", path), 0);
+    assert_int_equal(listener_open(&listener, why, sizeof why), ERR_BUSY);
+    assert_int_equal(unlink(path), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(accepted_sockets_have_the_options_that_the_ledger_needs),
+        cmocka_unit_test(the_any_address_takes_both_families_and_ipv6_only_one),
+        cmocka_unit_test(an_address_in_use_is_refused_with_the_reason),
+        cmocka_unit_test(a_listener_steered_away_drops_new_connections_and_keeps_old_ones),
+        cmocka_unit_test(a_unix_socket_is_open_to_all_and_removed_by_name),
+        cmocka_unit_test(a_unix_socket_steered_away_refuses_new_connections_and_keeps_its_queue),
+        cmocka_unit_test(a_unix_socket_of_somebody_dead_is_replaced),
+        cmocka_unit_test(a_unix_socket_of_somebody_alive_is_left_alone),
+        cmocka_unit_test(a_datagram_socket_on_the_path_is_left_alone),
+        cmocka_unit_test(a_file_that_is_no_socket_is_left_alone),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

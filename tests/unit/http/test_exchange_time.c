@@ -1,0 +1,204 @@
+/* Deadlines: what they are for, when they begin again, and what happens when they pass. Time is the test's. */
+#include "http/exchange.h"
+
+#include "stub.h"
+#include "talk.h"
+#include "unit.h"
+
+#include <string.h>
+#include <sys/socket.h>
+
+static struct talk talk;
+
+static int setup(void **state)
+{
+    (void)state;
+    stub_reset();
+    talk_open(&talk, &stub_handler, AF_UNIX);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    stub_close();
+    talk_close(&talk);
+    return 0;
+}
+
+static void assert_deadline_in(uint64_t ms)
+{
+    assert_int_equal(talk.record->deadline_ns - talk.rig.worker.now_ns, ms * NS_PER_MS);
+}
+
+static void say(const char *text)
+{
+    talk_say(&talk, text);
+    talk_settle(&talk);
+}
+
+static void pass_ms(uint64_t ms)
+{
+    assert_false(talk_pass(&talk, ms * NS_PER_MS));
+}
+
+static void hear_timeout(void)
+{
+    struct response response;
+
+    talk_hear(&talk, &response, 0);
+    assert_int_equal(response.status, 408);
+    assert_true(response.says_close);
+    talk_expect_end(&talk);
+}
+
+static void a_connection_without_a_request_has_the_time_of_a_head(void **state)
+{
+    (void)state;
+    assert_deadline_in(TALK_HEADER_MS);
+    talk_settle(&talk); /* the event that it can be written to */
+    pass_ms(TALK_HEADER_MS - 1);
+    talk_settle(&talk);
+    assert_deadline_in(1);
+    assert_true(talk_pass(&talk, NS_PER_MS));
+    talk_expect_end(&talk); /* nothing was asked, nothing is answered */
+    assert_int_equal(talk.record->life, RECORD_FREE);
+}
+
+static void a_head_has_one_deadline_however_slowly_it_comes(void **state)
+{
+    static const char head[] = "GET /echo/a HTTP/1.1\r\nHost: x\r\n";
+    (void)state;
+
+    for (size_t i = 0; i < sizeof head - 1; i++) {
+        talk_send(&talk, head + i, 1);
+        talk_settle(&talk);
+        pass_ms(100);
+    }
+    assert_deadline_in(TALK_HEADER_MS - 100 * (sizeof head - 1));
+    assert_true(talk_pass(&talk, TALK_HEADER_MS * NS_PER_MS));
+    hear_timeout();
+    assert_int_equal(stub_begun, 0);
+}
+
+static void each_head_of_a_pipeline_has_a_time_of_its_own(void **state)
+{
+    (void)state;
+    say("GET /echo/1 HTTP/1.1\r\n");
+    for (int i = 0; i < 10; i++) { /* there is always the beginning of a next one */
+        pass_ms(TALK_HEADER_MS - 1000);
+        say("Host: x\r\n\r\nGET /echo/1 HTTP/1.1\r\n");
+        talk_expect(&talk, 200, "/echo/1");
+        talk_settle(&talk);
+        assert_deadline_in(TALK_HEADER_MS);
+    }
+}
+
+static void an_idle_connection_is_closed_without_a_word(void **state)
+{
+    (void)state;
+    say("GET /echo/1 HTTP/1.1\r\nHost: x\r\n\r\n");
+    talk_expect(&talk, 200, "/echo/1");
+    assert_deadline_in(TALK_KEEPALIVE_MS);
+    pass_ms(TALK_KEEPALIVE_MS / 2);
+    say("GET /echo/2 HTTP/1.1\r\nHost: x\r\n\r\n");
+    talk_expect(&talk, 200, "/echo/2");
+    talk_settle(&talk);
+    assert_deadline_in(TALK_KEEPALIVE_MS);
+    assert_true(talk_pass(&talk, TALK_KEEPALIVE_MS * NS_PER_MS));
+    talk_expect_end(&talk);
+}
+
+static void a_body_has_its_time_again_with_every_byte(void **state)
+{
+    (void)state;
+    say("POST /hash HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n");
+    for (int i = 0; i < 5; i++) {
+        assert_deadline_in(TALK_BODY_MS);
+        pass_ms(TALK_BODY_MS - 1);
+        say("x");
+    }
+    assert_true(talk_pass(&talk, TALK_BODY_MS * NS_PER_MS));
+    hear_timeout();
+    assert_int_equal(stub_ended, 0);
+}
+
+static void a_response_has_its_time_again_only_when_bytes_are_taken(void **state)
+{
+    (void)state;
+    say("GET /file HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_deadline_in(TALK_WRITE_MS);
+    pass_ms(TALK_WRITE_MS / 2);
+    assert_true(talk_await(&talk, 500000) >= 500000);
+    assert_deadline_in(TALK_WRITE_MS);
+    talk_settle(&talk);
+    pass_ms(TALK_WRITE_MS / 2);
+    say("GET /echo/more HTTP/1.1\r\nHost: x\r\n\r\n"); /* asking is not taking */
+    assert_deadline_in(TALK_WRITE_MS / 2);
+    assert_true(talk_pass(&talk, TALK_WRITE_MS * NS_PER_MS));
+    assert_int_equal(talk.record->life, RECORD_FREE);
+    assert_int_equal(talk.rig.worker.files, 0);
+}
+
+static void work_elsewhere_has_no_deadline_and_what_follows_has(void **state)
+{
+    (void)state;
+    say("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_int_equal(talk.record->deadline_ns, 0);
+    pass_ms(10 * TALK_KEEPALIVE_MS);
+    assert_true(stub_finish());
+    talk_expect(&talk, 200, "waited");
+    talk_settle(&talk);
+    assert_deadline_in(TALK_KEEPALIVE_MS);
+}
+
+static void a_farewell_ends_with_its_time(void **state)
+{
+    (void)state;
+    say("BAD\r\n\r\nunread");
+    talk_expect(&talk, 400, NULL);
+    talk_expect_end(&talk);
+    assert_int_equal(talk_step(&talk), EXCHANGE_LINGER);
+    assert_deadline_in(2000);
+    pass_ms(1000);
+    say("still talking");
+    assert_deadline_in(1000); /* talking does not prolong it */
+    assert_true(talk_pass(&talk, NS_PER_S));
+    assert_int_equal(talk.record->life, RECORD_FREE);
+}
+
+static void the_deadline_of_a_head_goes_on_across_a_death(void **state)
+{
+    uint64_t deadline;
+    (void)state;
+
+    say("GET /echo/a HTTP/1.1\r\n");
+    deadline = talk.record->deadline_ns;
+    for (int i = 0; i < 9; i++) {
+        pass_ms(1000);
+        talk_revive(&talk, -1);
+        talk_settle(&talk);
+        assert_int_equal(talk.record->deadline_ns, deadline);
+    }
+    assert_true(talk_pass(&talk, NS_PER_S));
+    hear_timeout();
+}
+
+#define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(a_connection_without_a_request_has_the_time_of_a_head),
+        CASE(a_head_has_one_deadline_however_slowly_it_comes),
+        CASE(each_head_of_a_pipeline_has_a_time_of_its_own),
+        CASE(an_idle_connection_is_closed_without_a_word),
+        CASE(a_body_has_its_time_again_with_every_byte),
+        CASE(a_response_has_its_time_again_only_when_bytes_are_taken),
+        CASE(work_elsewhere_has_no_deadline_and_what_follows_has),
+        CASE(a_farewell_ends_with_its_time),
+        CASE(the_deadline_of_a_head_goes_on_across_a_death),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
