@@ -4,7 +4,9 @@
 #include "base/clock.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -14,6 +16,7 @@ static struct {
     int fd;
     enum log_level lowest;
     const char *role; /* borrowed for ever */
+    uint64_t lost;    /* lines that found no room, since the last that did */
 } the_log = {.fd = STDERR_FILENO, .lowest = LOG_INFO, .role = "holdfast"};
 
 void log_init(int fd, const char *role)
@@ -65,6 +68,34 @@ static void replace_controls(char *line, size_t length)
     }
 }
 
+/* A log that nobody reads must not stop the server. A pipe that can be written to has room for PIPE_BUF bytes, so a line
+ * goes in whole or is not tried (pipe(7)). */
+static int has_room(void)
+{
+    struct pollfd wait = {.fd = the_log.fd, .events = POLLOUT};
+
+    return poll(&wait, 1, 0) == 1 && wait.revents & POLLOUT && !(wait.revents & (POLLERR | POLLNVAL));
+}
+
+static void write_line(const char *line, size_t length)
+{
+    if (!has_room() || write(the_log.fd, line, length) != (ssize_t)length)
+        the_log.lost++; /* there is nobody to tell before there is room again */
+}
+
+static void tell_lost(const char *now)
+{
+    char line[128];
+    uint64_t lost = the_log.lost;
+
+    if (!lost || !has_room())
+        return;
+    the_log.lost = 0;
+    write_line(line, (size_t)snprintf(line, sizeof line, "%s warn %s pid=%d event=%s lines=%llu\n", now,
+                                      the_log.role, (int)getpid(), log_event_name(LOG_EV_LOG_LINES_LOST),
+                                      (unsigned long long)lost));
+}
+
 void log_event(enum log_level level, enum log_event event, const char *format, ...)
 {
     char line[LINE_LIMIT + 1];
@@ -89,8 +120,7 @@ void log_event(enum log_level level, enum log_event event, const char *format, .
         length--; /* an event without values */
     replace_controls(line, length);
     line[length++] = '\n';
-    if (write(the_log.fd, line, length) < 0) {
-        /* A log that cannot be written must not stop the server; there is nobody else to tell. */
-    }
+    tell_lost(now);
+    write_line(line, length);
     errno = kept;
 }

@@ -41,6 +41,7 @@
     X(NOT_BUILT, not_built, "something was asked for that comes in a later version")                         \
     X(HANDLER_FAILED, handler_failed, "a handler could not do its work")                                     \
     X(PROTOCOL_ERROR, protocol_error, "a sibling process broke the protocol")                                \
+    X(LOG_LINES_LOST, log_lines_lost, "nobody read the log for a while; so many lines were dropped")         \
     X(DIAGNOSTIC, diagnostic, "details for developers")
 
 enum log_event {

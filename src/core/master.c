@@ -52,6 +52,7 @@ static void advance(struct master *master)
         phase_start(master);
         break;
     case PHASE_RUN:
+        phase_run(master);
         break;
     case PHASE_DRAIN:
         phase_drain(master);
@@ -133,7 +134,7 @@ static void take_signal(struct master *master, const struct anchor_event *event)
         break;
     case SIGWINCH:
         if (master->is_daemon)
-            phase_order_all(master, ARENA_ORDER_QUIET);
+            master->state->is_quiet = 1;
         break;
     default:
         break;
@@ -172,7 +173,7 @@ static void read_anchor(struct master *master)
 
 static int wait_ms(const struct master *master)
 {
-    int is_busy = master->state->phase != PHASE_RUN;
+    int is_busy = master->state->phase != PHASE_RUN || (master->state->is_quiet && !master->listeners_closed);
     uint64_t until_ns;
 
     for (unsigned i = 0; i < MASTER_SLOTS_MAX && !is_busy; i++) {

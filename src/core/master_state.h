@@ -54,7 +54,7 @@ struct master_state {
     _Atomic uint32_t counters_lie;
     _Atomic int32_t exit_code;
     _Atomic uint64_t stop_deadline_ns;
-    uint32_t reserved;
+    _Atomic uint32_t is_quiet; /* SIGWINCH: nothing is accepted any more */
     /* the loader */
     _Atomic int32_t loader_pid;
     _Atomic uint32_t loader_tries;

@@ -59,6 +59,13 @@ void phase_order_all(struct master *master, enum arena_order order)
             slot_order(&master->slots[i], order, master->state->stop_deadline_ns);
 }
 
+static void steer_away(struct master *master)
+{
+    for (size_t i = 0; i < master->settings.listener_count; i++)
+        if (master->listener_fds[i] >= 0)
+            listener_steer_away(master->listener_fds[i]);
+}
+
 static int slots_are(const struct master *master, int (*is)(const struct slot *slot))
 {
     for (unsigned i = 0; i < MASTER_SLOTS_MAX; i++)
@@ -78,12 +85,21 @@ static int slot_is_gone(const struct slot *slot)
     return 0;
 }
 
+/* Nothing is due while all is well; after SIGWINCH what is open goes on, and nothing new comes. */
+void phase_run(struct master *master)
+{
+    if (!master->state->is_quiet)
+        return;
+    steer_away(master);
+    phase_order_all(master, ARENA_ORDER_QUIET);
+    if (slots_are(master, slot_is_quiet))
+        phase_close_listeners(master);
+}
+
 /* From "stop accepting" to closed: SYNs are dropped while the workers empty the queues, then the port is closed. */
 void phase_drain(struct master *master)
 {
-    for (size_t i = 0; i < master->settings.listener_count; i++)
-        if (master->listener_fds[i] >= 0)
-            listener_steer_away(master->listener_fds[i]);
+    steer_away(master);
     phase_order_all(master, ARENA_ORDER_DRAIN);
     if (slots_are(master, slot_is_quiet))
         phase_close_listeners(master);

@@ -21,6 +21,7 @@ void phase_start(struct master *master);
 void phase_listener_name(char *out, const struct core_listener *listener);
 
 /* phase_stop.c: everything leaves */
+void phase_run(struct master *master);
 void phase_drain(struct master *master);
 void phase_stop(struct master *master);
 _Noreturn void phase_leave(struct master *master);

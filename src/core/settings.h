@@ -17,6 +17,7 @@
 #define CORE_LISTENERS_MAX 64
 #define CORE_GROUPS_MAX 64
 #define CORE_PATH_MAX 108          /* of a Unix socket, with its NUL: sun_path, unix(7) */
+#define CORE_LOG_PATH_MAX 512      /* with its NUL */
 #define CORE_LISTENER_TEXT_MAX 120 /* "unix:" and a path, with its NUL */
 
 enum core_listener_kind {
@@ -26,11 +27,25 @@ enum core_listener_kind {
     CORE_LISTENER_UNIX,
 };
 
+enum core_accept {
+    CORE_ACCEPT_SHARED,    /* one queue, all workers woken by it one at a time */
+    CORE_ACCEPT_REUSEPORT, /* a queue for each worker */
+};
+
+#define CORE_BACKLOG_MAX 65535
+#define CORE_NOBODY ((uid_t)-1) /* "leave it as it is", chown(2) */
+
 struct core_listener {
     enum core_listener_kind kind;
     uint8_t class_tag; /* who drives its connections: a tag of struct service (core/worker.h) */
     socklen_t length;
     struct sockaddr_storage address;
+    enum core_accept accept;
+    uint32_t backlog;                  /* 1 to CORE_BACKLOG_MAX; 0: the default */
+    mode_t mode;                       /* UNIX: of its path; 0: the default */
+    int has_owner;                     /* UNIX: the path is to belong to: */
+    uid_t owner;                       /* CORE_NOBODY: as it is */
+    gid_t owner_group;                 /* CORE_NOBODY: as it is */
     char text[CORE_LISTENER_TEXT_MAX]; /* its identity: ":8080", "127.0.0.1:8080", "[::1]:8080", "unix:/run/x"
                                         */
 };
@@ -53,6 +68,7 @@ struct core_settings {
     int core_dumps;
     enum log_level log_level;
     char control_path[CORE_PATH_MAX];
+    char error_log[CORE_LOG_PATH_MAX]; /* absolute; "": standard error */
 
     size_t listener_count; /* 1 to CORE_LISTENERS_MAX; no two have the same text */
     struct core_listener listeners[CORE_LISTENERS_MAX];

@@ -97,8 +97,10 @@ static int launch_keeper(struct master *master, struct slot *slot, int keeper_en
     launch_add_fd(&launch, slot->arena_fd, FD_ARENA);
     launch_add_fd(&launch, keeper_end, FD_LINK);
     launch_add_fd(&launch, master->snapshot_fd, FD_SNAPSHOT);
+    /* Where nothing is accepted any more, /dev/null keeps the listener's number taken. */
     for (size_t i = 0; i < master->settings.listener_count; i++)
-        launch_add_fd(&launch, master->listener_fds[i], FD_LISTENERS + (int)i);
+        launch_add_fd(&launch, master->listener_fds[i] >= 0 ? master->listener_fds[i] : FD_NULL,
+                      FD_LISTENERS + (int)i);
     return launch_start(&launch, &slot->state->keeper_pid);
 }
 

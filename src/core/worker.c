@@ -345,9 +345,9 @@ static void worker_obey(struct worker *worker)
     worker->order_seen = order;
     if (order == ARENA_ORDER_DRAIN) {
         worker->is_draining = 1;
-        worker->listeners_close_ns = worker->now_ns + LISTENERS_LINGER_NS;
+        worker->listeners_close_ns = worker->is_listening ? worker->now_ns + LISTENERS_LINGER_NS : 0;
         page->state = ARENA_STATE_DRAINING;
-    } else if (order == ARENA_ORDER_QUIET) {
+    } else if (order == ARENA_ORDER_QUIET && worker->is_listening) {
         worker->listeners_close_ns = worker->now_ns + LISTENERS_LINGER_NS;
     }
 }
