@@ -16,17 +16,20 @@
 #define PAUSE_NS (100 * NS_PER_MS)
 #define SPARE_DESCRIPTORS 128u /* for files, pool threads and what a revival opens */
 
-int worker_register(struct worker *worker, struct record *record)
+static int epoll_arm(struct worker *worker, struct record *record, int operation)
 {
     uint32_t number = arena_number(&worker->arena, record);
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET,
                                 .data.u64 = (uint64_t)record->serial_low << 32 | number};
 
-    if (!epoll_ctl(worker->epoll_fd, EPOLL_CTL_MOD, (int)number, &event))
-        return 0;
-    if (errno == ENOENT && !epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, (int)number, &event))
-        return 0;
-    return err_from_errno(errno);
+    return epoll_ctl(worker->epoll_fd, operation, (int)number, &event) ? err_from_errno(errno) : 0;
+}
+
+int worker_register_again(struct worker *worker, struct record *record)
+{
+    int result = epoll_arm(worker, record, EPOLL_CTL_MOD);
+
+    return result == ERR_NOT_FOUND ? epoll_arm(worker, record, EPOLL_CTL_ADD) : result;
 }
 
 static uint8_t kind_of_listener(const struct worker *worker, unsigned listener)
@@ -75,7 +78,7 @@ static void serve_at_once(struct worker *worker, int fd)
     struct record *record = arena_record(&worker->arena, (uint32_t)fd);
 
     worker_drive(worker, record, READY_IN | READY_OUT);
-    if (record->life == RECORD_OPEN && worker_register(worker, record)) {
+    if (record->life == RECORD_OPEN && epoll_arm(worker, record, EPOLL_CTL_ADD)) {
         log_event(LOG_ERROR, LOG_EV_DESCRIPTORS_SHORT, "fd=%d error=\"epoll_ctl: %s\"", fd, strerror(errno));
         worker->service->classes[record->class_tag]->abandon(worker, record);
     }
@@ -85,9 +88,10 @@ static void serve_at_once(struct worker *worker, int fd)
  * clients wait in the queue. */
 static void accept_pause(struct worker *worker, enum log_event event, const char *reason)
 {
-    if (!worker->accept_again_ns)
+    if (!worker->is_paused)
         log_event(LOG_WARN, event, "reason=\"%s\" connections=%llu next=\"trying again every 100 ms\"",
                   reason, (unsigned long long)worker->arena.page->connections);
+    worker->is_paused = 1; /* told once, until something was accepted again */
     worker->accept_again_ns = worker->now_ns + PAUSE_NS;
     for (unsigned i = 0; i < worker->settings->listener_count; i++)
         (void)epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL, FD_LISTENERS + (int)i, NULL);
@@ -111,8 +115,10 @@ static int accept_make_room(struct worker *worker)
 static int accept_one(struct worker *worker, unsigned listener)
 {
     struct intent *intent = worker->intent;
-    int fd, result = accept_make_room(worker);
+    int fd, result = worker->is_listening ? accept_make_room(worker) : ERR_AGAIN;
 
+    if (result == ERR_AGAIN)
+        return result;
     if (result) {
         accept_pause(worker, result == ERR_NO_MEMORY ? LOG_EV_ARENA_SHORT : LOG_EV_DESCRIPTORS_SHORT,
                      err_text(result));
@@ -126,16 +132,12 @@ static int accept_one(struct worker *worker, unsigned listener)
     if (fd < 0) {
         result = errno == ECONNABORTED || errno == EINTR ? 0 : err_from_errno(errno);
         intent->call = INTENT_NOTHING;
-        /* Steered away (listener_steer_away) and empty: epoll would tell it for ever. */
-        if (errno == EINVAL) {
-            (void)epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL, FD_LISTENERS + (int)listener, NULL);
-            return ERR_AGAIN;
-        }
         if (result && result != ERR_AGAIN)
             accept_pause(worker, LOG_EV_DESCRIPTORS_SHORT, strerror(errno));
         return result;
     }
     MUST((uint32_t)fd < arena_records_limit(&worker->arena));
+    worker->is_paused = 0;
     worker_open_record(worker, fd, listener);
     COMPILER_BARRIER();
     intent->call = INTENT_NOTHING;

@@ -18,12 +18,8 @@ static size_t round_up(size_t value, size_t step)
 
 static uint64_t layout_hash(void)
 {
-    const uint64_t parts[] = {sizeof(struct arena_core),
-                              sizeof(struct record),
-                              sizeof(struct record_head),
-                              sizeof(struct intent),
-                              BLOCK_SIZE,
-                              RECORD_PROTOCOL_BYTES};
+    const uint64_t parts[] = {sizeof(struct arena_core), sizeof(struct record), sizeof(struct record_head),
+                              sizeof(struct intent),     ARENA_BLOCK_SIZE,      RECORD_PROTOCOL_BYTES};
     uint64_t hash = 14695981039346656037ULL;
 
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
@@ -41,7 +37,7 @@ static void arena_place(struct arena *arena, uint32_t record_count)
 static size_t arena_total(struct arena *arena, uint32_t record_count)
 {
     arena_place(arena, record_count);
-    return arena->blocks_offset + (size_t)record_count * BLOCKS_PER_RECORD * BLOCK_SIZE;
+    return arena->blocks_offset + (size_t)record_count * BLOCKS_PER_RECORD * ARENA_BLOCK_SIZE;
 }
 
 static int arena_attach(struct arena *arena, size_t size)
@@ -216,7 +212,7 @@ int arena_record_reserve(struct arena *arena, uint32_t number)
 
 int arena_block_reserve(struct arena *arena, uint32_t number)
 {
-    const size_t length = (size_t)ARENA_BLOCK_EXTENT * BLOCK_SIZE;
+    const size_t length = (size_t)ARENA_BLOCK_EXTENT * ARENA_BLOCK_SIZE;
 
     if (number >= arena->core->block_count)
         return ERR_LIMIT;

@@ -9,7 +9,7 @@
  *             descriptors that are no connections. Its layout belongs to one build: keeper and worker run
  *             the same image by nature
  *   records   one `struct record` per descriptor number: record n describes descriptor n
- *   blocks    BLOCK_SIZE bytes each: ring buffers, handed out to records
+ *   blocks    ARENA_BLOCK_SIZE bytes each: ring buffers, handed out to records
  *
  * Records and blocks are allocated (fallocate) by extents as they come into use, so that memory is short at a
  * place that can refuse, and never as a SIGBUS later.
@@ -33,7 +33,7 @@
 #define ARENA_PAGE_SIZE 4096u
 #define ARENA_RECORD_EXTENT 128u /* records: 64 KiB */
 #define ARENA_BLOCK_EXTENT 16u   /* blocks: 256 KiB */
-#define BLOCK_SIZE 16384u
+#define ARENA_BLOCK_SIZE 16384u
 
 #ifndef HOLDFAST_PLAIN_FORK
 #define ARENA_SHARED 1
@@ -197,7 +197,7 @@ static inline uint32_t arena_number(const struct arena *arena, const struct reco
 
 static inline char *arena_block(struct arena *arena, uint32_t number)
 {
-    return arena->blocks + (size_t)number * BLOCK_SIZE;
+    return arena->blocks + (size_t)number * ARENA_BLOCK_SIZE;
 }
 
 #endif

@@ -77,7 +77,7 @@ void blocks_trim(struct blocks *blocks, uint32_t spare)
 {
     struct arena *arena = blocks->arena;
     uint32_t keep = arena->core->block_extents;
-    size_t length = (size_t)ARENA_BLOCK_EXTENT * BLOCK_SIZE;
+    size_t length = (size_t)ARENA_BLOCK_EXTENT * ARENA_BLOCK_SIZE;
 
     if (!ARENA_SHARED)
         return;

@@ -21,7 +21,7 @@
 #define TICK_NS NS_PER_S
 #define ABORT_GRACE_NS NS_PER_S      /* between the watchdog's SIGABRT and its SIGKILL */
 #define STOP_GRACE_NS (2 * NS_PER_S) /* between the end of a stop's time and SIGKILL */
-#define CRASHES_MAX 64
+#define CRASHES_MAX 1024             /* more than crash_limit can be */
 #define DUMP_LOOK_NS NS_PER_MS
 #define KILLS_FREE 100u /* SIGKILLs from outside a second that are answered without delay */
 #define KILLS_DELAY_NS (10 * NS_PER_MS)

@@ -192,7 +192,7 @@ static int settle_tcp(int fd, struct record *record)
 {
     const struct record_head *head = record_head(record);
     struct ledger_counts counts;
-    uint64_t rx_limit = head->in_block ? head->taken + BLOCK_SIZE : record->rx;
+    uint64_t rx_limit = head->in_block ? head->taken + ARENA_BLOCK_SIZE : record->rx;
     int behind = 0, result;
 
     if (head->shut) /* only reading and forgetting goes on: nothing is counted any more */

@@ -128,7 +128,7 @@ void listener_steer_away(int fd)
 
     if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &length))
         return;
-    /* On a Unix socket whoever comes now is refused; who is in the queue can be accepted, after them comes EINVAL. */
+    /* On a Unix socket whoever comes now is refused; who is in the queue can still be accepted. */
     if (family == AF_UNIX)
         (void)shutdown(fd, SHUT_RD);
     else

@@ -10,8 +10,8 @@
  * SO_KEEPALIVE. A Unix socket whose path is left over from somebody dead is replaced; from somebody alive refused. */
 WARN_UNUSED int listener_open(const struct core_listener *listener, char *why, size_t why_size);
 /* New connections are steered away: SYNs are dropped, handshakes under way still complete (classic BPF,
- * SO_ATTACH_FILTER, socket(7)); on a Unix socket connecting is refused, and accept says EINVAL when its queue is
- * empty. For the time between "stop accepting" and close. */
+ * SO_ATTACH_FILTER, socket(7)); on a Unix socket connecting is refused, and what is in its queue
+ * can still be accepted. For the time between "stop accepting" and close. */
 void listener_steer_away(int fd);
 /* Removes the path of a Unix socket; nothing for others. */
 void listener_unlink(const struct core_listener *listener);

@@ -17,7 +17,7 @@
  *             enough: whoever reads the words next runs after this process's death, which orders memory.
  *
  * Streams are addressed by offset from the connection's first byte. A ring holds the offsets [from, to) at
- * (offset - base) % BLOCK_SIZE of its block. */
+ * (offset - base) % ARENA_BLOCK_SIZE of its block. */
 #ifndef HOLDFAST_CORE_RECORD_H
 #define HOLDFAST_CORE_RECORD_H
 

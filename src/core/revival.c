@@ -135,7 +135,7 @@ static void rebuild_record(struct revival *revival, uint32_t number)
         forget(revival, number);
         return;
     }
-    if (worker_register(worker, record)) {
+    if (worker_register_again(worker, record)) {
         tell_odd(revival, number, "there is no such descriptor");
         forget(revival, number);
         return;
@@ -214,7 +214,7 @@ static void adopt(struct revival *revival, int fd)
 
     worker_open_record(worker, fd, (unsigned)revival->accept_pending);
     revival->adopted++;
-    if (worker_register(worker, record))
+    if (worker_register_again(worker, record))
         class_of(revival, record)->abandon(worker, record);
 }
 

@@ -257,6 +257,7 @@ static void worker_init(struct worker *worker, struct arena *arena, const struct
     if ((result = pool_init(&worker->pool, settings->threads, core->wakeup_fd)))
         worker_cannot_start(worker, "thread pool", result);
     worker->pool.thread_started = crash_thread;
+    worker->is_revived = !fresh;
     if ((result = service->start(worker, FD_SNAPSHOT)))
         worker_cannot_start(worker, "application", result);
     if (!fresh)
@@ -279,13 +280,13 @@ _Noreturn static void worker_leave(struct worker *worker)
 static void worker_stop_listening(struct worker *worker)
 {
     worker->listeners_close_ns = 0;
-    worker->is_listening = 0;
     for (unsigned i = 0; i < worker->settings->listener_count; i++) {
         for (int turns = 0; turns < LAST_ACCEPTS && worker_accept(worker, i); turns++)
             ;
         (void)epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL, FD_LISTENERS + (int)i, NULL);
         (void)dup3(FD_NULL, FD_LISTENERS + (int)i, O_CLOEXEC);
     }
+    worker->is_listening = 0;
     worker->arena.page->listening = 0;
     (void)!link_send(FD_LINK, LINK_QUIET, worker->arena.page->slot, worker->arena.page->generation, 0);
 }
@@ -309,7 +310,8 @@ static int any_busy(struct worker *worker)
     for (uint32_t n = 0; n < limit; n++) {
         const struct record *record = arena_record(&worker->arena, n);
 
-        if (record->life == RECORD_OPEN && !worker->service->classes[record->class_tag]->is_idle(record))
+        if (record->life == RECORD_OPEN &&
+            !worker->service->classes[record->class_tag]->is_idle(record, worker->now_ns))
             return 1;
     }
     return 0;
@@ -331,6 +333,19 @@ static void worker_drain(struct worker *worker)
     worker_leave(worker);
 }
 
+/* Nobody new comes to a Unix socket that was steered away, and epoll would tell of its shutdown for ever: its queue is
+ * emptied and it is not looked at again. */
+static void empty_unix_listeners(struct worker *worker)
+{
+    for (unsigned i = 0; worker->is_listening && i < worker->settings->listener_count; i++) {
+        if (worker->settings->listeners[i].kind != CORE_LISTENER_UNIX)
+            continue;
+        for (int turns = 0; turns < LAST_ACCEPTS && worker_accept(worker, i); turns++)
+            ;
+        (void)epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL, FD_LISTENERS + (int)i, NULL);
+    }
+}
+
 static void worker_obey(struct worker *worker)
 {
     struct arena_page *page = worker->arena.page;
@@ -343,8 +358,10 @@ static void worker_obey(struct worker *worker)
     if (order == worker->order_seen)
         return;
     worker->order_seen = order;
+    worker->is_draining = order == ARENA_ORDER_DRAIN;
+    if (order != ARENA_ORDER_RUN)
+        empty_unix_listeners(worker);
     if (order == ARENA_ORDER_DRAIN) {
-        worker->is_draining = 1;
         worker->listeners_close_ns = worker->is_listening ? worker->now_ns + LISTENERS_LINGER_NS : 0;
         page->state = ARENA_STATE_DRAINING;
     } else if (order == ARENA_ORDER_QUIET && worker->is_listening) {

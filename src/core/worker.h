@@ -35,7 +35,7 @@ struct conn_class {
     /* The last worker crashed while it handled this connection: answer 500 or close, but do not run it again. */
     void (*blamed)(struct worker *worker, struct record *record);
     /* 1 if closing now would cut nothing off. */
-    int (*is_idle)(const struct record *record);
+    int (*is_idle)(const struct record *record, uint64_t now_ns);
     /* Close at once: the drain time is over, or the record cannot be trusted. Gives back what the record refers to
      * and calls worker_close. */
     void (*abandon)(struct worker *worker, struct record *record);
@@ -49,8 +49,8 @@ struct service {
     const struct conn_class *classes[CONN_CLASSES_MAX];
     /* Fills `settings` from the sealed snapshot behind snapshot_fd (mapped by it as needed). */
     int (*settings)(int snapshot_fd, struct core_settings *settings);
-    /* Prepares what the classes need in this process; `application` becomes worker->application. `revived` is 1
-     * when connections exist already. */
+    /* Prepares what the classes need in this process; `application` becomes worker->application. When
+     * worker->is_revived, connections exist already: what fails then should not be what ends them. */
     int (*start)(struct worker *worker, int snapshot_fd);
     /* Frees what start made: before a worker becomes keeper. */
     void (*stop)(struct worker *worker);
@@ -87,7 +87,7 @@ struct worker {
     uint64_t accept_again_ns; /* when accepting was paused for want of something */
     uint64_t listeners_close_ns;
     int epoll_fd, link_fd;
-    int is_listening, is_draining;
+    int is_listening, is_draining, is_paused, is_revived;
     unsigned accepted_in_a_row;
     uint32_t order_seen;
     uint32_t files; /* descriptors in use that are open files */
@@ -135,8 +135,9 @@ static inline struct conn_side *worker_side(struct worker *worker, const struct 
 void worker_open_record(struct worker *worker, int fd, unsigned listener);
 /* Accepts what waits on a listener, up to a bound. 1 if the bound was reached: more may wait. */
 int worker_accept(struct worker *worker, unsigned listener);
-/* Adds the record's descriptor to the epoll instance, or arms it again. 0 or an error. */
-WARN_UNUSED int worker_register(struct worker *worker, struct record *record);
+/* Arms the record's descriptor again (edges that a dead worker took are lost), or adds it if it never was. 0 or an
+ * error. */
+WARN_UNUSED int worker_register_again(struct worker *worker, struct record *record);
 void worker_drive(struct worker *worker, struct record *record, unsigned events);
 void worker_listen(struct worker *worker);
 

@@ -5,8 +5,8 @@
 
 #include <string.h>
 
-#define HEAD_LIMIT 8192u                          /* bytes of a request head */
-#define PIPELINE_ROOM (EXCHANGE_BODY_MAX + 2048u) /* whatever a handler answers fits */
+#define HEAD_LIMIT 8192u    /* bytes of a request head */
+#define PIPELINE_ROOM 2048u /* in the ring, below which it is sent before another request is looked at */
 #define STEPS_A_DRIVE 128
 #define LINGER_NS (2 * NS_PER_S)
 #define FRESH_NS NS_PER_S /* whoever has just connected is about to ask: not idle yet */
@@ -277,6 +277,8 @@ static void linger(struct worker *worker, struct record *record)
     state_of(head)->step = EXCHANGE_LINGER;
     record_commit(record);
     linger_begins(worker, record);
+    if (conn_discard(worker, record)) /* the peer's FIN may have been there all the time */
+        conn_close(worker, record);
 }
 
 /* The response with CLOSE is out. A close(2) with unread input would send a RST, which can destroy what the client
@@ -437,8 +439,8 @@ static enum outcome one_round(struct worker *worker, struct record *record)
         return GO_ON;
     if (conn_has_output(record, record_head(record)) || state_seen(record)->step == EXCHANGE_SEND) {
         outcome = flush(worker, record);
-        if (outcome != GO_ON || state_seen(record)->step == EXCHANGE_SEND)
-            return outcome;
+        if (outcome != GO_ON || failed || state_seen(record)->step == EXCHANGE_SEND)
+            return outcome; /* what did not fit is tried again with an empty ring */
     }
     if (failed) {
         worker_again_later(worker, record);
@@ -510,14 +512,27 @@ void exchange_opened(struct worker *worker, struct record *record)
     set_timing(worker, record, TIMING_HEAD, http_of(worker)->config->header_timeout_ms, 1);
 }
 
+/* Deadlines live in the record; what the present one is for follows from the rest. */
+static enum timing timing_of(const struct record *record)
+{
+    const struct record_head *head = record_head(record);
+
+    if (state_seen(record)->step == EXCHANGE_LINGER)
+        return TIMING_LINGER;
+    if (conn_has_output(record, head))
+        return TIMING_WRITE;
+    if (state_seen(record)->step == EXCHANGE_READ_BODY)
+        return TIMING_BODY;
+    if (state_seen(record)->step != EXCHANGE_READ_HEAD)
+        return TIMING_NONE;
+    return conn_input_length(record, head) || record->rx == 0 ? TIMING_HEAD : TIMING_IDLE;
+}
+
 void exchange_revived(struct worker *worker, struct record *record)
 {
     const struct exchange_state *state = state_seen(record);
 
-    /* Deadlines live in the record; what they are for follows from the step. */
-    if (state->step == EXCHANGE_READ_HEAD &&
-        (conn_input_length(record, record_head(record)) || record->rx == 0))
-        worker_side(worker, record)->timing = TIMING_HEAD;
+    worker_side(worker, record)->timing = (uint8_t)timing_of(record);
     if (state->request >= http_of(worker)->next_request)
         http_of(worker)->next_request = state->request + 1;
     if (state->step == EXCHANGE_LINGER)
@@ -550,11 +565,11 @@ void exchange_expired(struct worker *worker, struct record *record)
         conn_close(worker, record);
 }
 
-int exchange_is_idle(const struct record *record)
+int exchange_is_idle(const struct record *record, uint64_t now_ns)
 {
     const struct record_head *head = record_head(record);
 
-    if (!record->rx && clock_monotonic_ns() - record->opened_ns < FRESH_NS)
+    if (!record->rx && now_ns - record->opened_ns < FRESH_NS)
         return 0;
     return state_seen(record)->step == EXCHANGE_READ_HEAD && !conn_input_length(record, head) &&
            !conn_has_output(record, head);
@@ -631,6 +646,10 @@ void exchange_blamed(struct worker *worker, struct record *record)
                   arena_number(&worker->arena, record), exchange.head->crashes + 1u);
         worker->arena.page->poisoned++;
         conn_close(worker, record);
+        return;
+    }
+    if (step == EXCHANGE_READ_HEAD && !conn_input_length(record, exchange.head)) {
+        conn_close(worker, record); /* nothing was asked, so nothing is answered */
         return;
     }
     exchange.head->crashes++;

@@ -136,7 +136,7 @@ void exchange_ready(struct worker *worker, struct record *record, unsigned event
 void exchange_expired(struct worker *worker, struct record *record);
 void exchange_revived(struct worker *worker, struct record *record);
 void exchange_blamed(struct worker *worker, struct record *record);
-int exchange_is_idle(const struct record *record);
+int exchange_is_idle(const struct record *record, uint64_t now_ns);
 
 extern const struct conn_class http_class;
 

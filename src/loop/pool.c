@@ -16,6 +16,8 @@ int pool_init(struct pool *pool, unsigned threads, int wakeup_fd)
     return 0;
 }
 
+static _Thread_local unsigned own_number; /* of a pool thread: 1, 2, … */
+
 static struct pool_job *pool_wait_for_job(struct pool *pool)
 {
     struct pool_job *job;
@@ -52,7 +54,7 @@ static void *pool_thread(void *argument)
     unsigned number;
 
     pthread_mutex_lock(&pool->lock);
-    number = ++pool->numbered; /* numbers are given in the order of starting: 1, 2, … */
+    number = own_number = ++pool->numbered;
     if (pool->thread_started)
         pool->thread_started(number);
     while ((job = pool_wait_for_job(pool))) {
@@ -61,7 +63,7 @@ static void *pool_thread(void *argument)
         pthread_mutex_lock(&pool->lock);
         pool_job_finished(pool, job);
     }
-    pool->threads--;
+    pool->ended++;
     pthread_cond_signal(&pool->quiet);
     pthread_mutex_unlock(&pool->lock);
     return NULL;
@@ -70,7 +72,6 @@ static void *pool_thread(void *argument)
 /* Signals belong to the loop thread. */
 static int pool_add_thread(struct pool *pool)
 {
-    pthread_t thread;
     sigset_t all, before;
     int failed;
 
@@ -81,11 +82,10 @@ static int pool_add_thread(struct pool *pool)
     sigdelset(&all, SIGILL);
     sigdelset(&all, SIGABRT);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    failed = pthread_create(&thread, NULL, pool_thread, pool);
+    failed = pthread_create(&pool->thread[pool->threads], NULL, pool_thread, pool);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (failed)
         return ERR_NO_MEMORY;
-    (void)pthread_detach(thread);
     pool->threads++;
     return 0;
 }
@@ -134,6 +134,7 @@ void pool_finish(struct pool *pool)
 void pool_enter_gate(struct pool *pool)
 {
     pthread_mutex_lock(&pool->lock);
+    pool->is_gated[own_number - 1] = 1;
     pool->gated++;
     pthread_cond_signal(&pool->quiet);
     pthread_mutex_unlock(&pool->lock);
@@ -144,6 +145,7 @@ void pool_leave_gate(struct pool *pool)
     pthread_mutex_lock(&pool->lock);
     while (pool->stopping)
         pthread_cond_wait(&pool->wake, &pool->lock);
+    pool->is_gated[own_number - 1] = 0;
     pool->gated--;
     pthread_mutex_unlock(&pool->lock);
 }
@@ -155,9 +157,12 @@ unsigned pool_stop(struct pool *pool)
     pthread_mutex_lock(&pool->lock);
     pool->stopping = 1;
     pthread_cond_broadcast(&pool->wake);
-    while (pool->threads > pool->gated)
+    while (pool->threads > pool->ended + pool->gated)
         pthread_cond_wait(&pool->quiet, &pool->lock);
     behind = pool->gated;
     pthread_mutex_unlock(&pool->lock);
+    for (unsigned i = 0; i < pool->threads; i++)
+        if (!pool->is_gated[i])
+            pthread_join(pool->thread[i], NULL); /* out of libc, too: a lock held there would be cloned */
     return behind;
 }

@@ -28,10 +28,12 @@ struct pool {
     pthread_cond_t quiet;
     struct pool_job *waiting, **waiting_end;
     struct pool_job *finished, **finished_end;
-    unsigned queued, threads, idle, gated, limit, numbered;
+    unsigned queued, threads, idle, gated, ended, limit, numbered;
     int wakeup_fd;                           /* borrowed */
     void (*thread_started)(unsigned thread); /* called first in each thread; may be NULL */
     int stopping;
+    pthread_t thread[POOL_THREADS_MAX];
+    uint8_t is_gated[POOL_THREADS_MAX]; /* by number - 1 */
 };
 
 /* `wakeup_fd`: a non-blocking eventfd, borrowed until pool_stop. `threads`: 1 to POOL_THREADS_MAX. */

@@ -206,7 +206,7 @@ static const struct directive process_directives[] = {
     {
         .name = "threads",
         .contexts = AT_TOP,
-        .arguments = {{.name = "N", .kind = CONF_COUNT, .min = 1, .max = 256}},
+        .arguments = {{.name = "N", .kind = CONF_COUNT, .min = 1, .max = 64}},
         .doc = "How many threads a worker may use, at most, for work that would hold up its loop.",
         .example = "threads 8",
         .default_text = "`4`",

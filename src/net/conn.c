@@ -30,13 +30,13 @@ static int take_block(struct worker *worker, uint32_t *block)
 
 static char *ring_at(struct worker *worker, uint32_t block, uint64_t base, uint64_t offset)
 {
-    return arena_block(&worker->arena, block - 1) + (offset - base) % BLOCK_SIZE;
+    return arena_block(&worker->arena, block - 1) + (offset - base) % ARENA_BLOCK_SIZE;
 }
 
 /* How much of [offset, offset + length) lies before the ring's end. */
 static size_t in_one_piece(uint64_t base, uint64_t offset, uint64_t length)
 {
-    uint64_t piece = BLOCK_SIZE - (offset - base) % BLOCK_SIZE;
+    uint64_t piece = ARENA_BLOCK_SIZE - (offset - base) % ARENA_BLOCK_SIZE;
 
     return (size_t)(length < piece ? length : piece);
 }
@@ -65,7 +65,7 @@ int conn_fill(struct worker *worker, struct record *record)
     int fd = (int)arena_number(&worker->arena, record), result = fill_needs_block(worker, record);
     const struct record_head *head = record_head(record);
     struct conn_side *side = worker_side(worker, record);
-    uint64_t free_bytes = BLOCK_SIZE - conn_input_length(record, head);
+    uint64_t free_bytes = ARENA_BLOCK_SIZE - conn_input_length(record, head);
     size_t piece;
     ssize_t count;
 
@@ -108,7 +108,7 @@ struct slice conn_input(struct worker *worker, const struct record *record, cons
 struct slice conn_input_whole(struct worker *worker, const struct record *record,
                               const struct record_head *head)
 {
-    static char straight[BLOCK_SIZE];
+    static char straight[ARENA_BLOCK_SIZE];
     struct slice first = conn_input(worker, record, head);
     uint64_t length = conn_input_length(record, head);
 
@@ -124,7 +124,7 @@ struct slice conn_input_whole(struct worker *worker, const struct record *record
 
 uint32_t conn_room(const struct record *record, const struct record_head *head)
 {
-    return head->file_fd >= 0 ? 0 : BLOCK_SIZE - (uint32_t)(head->made - record->tx);
+    return head->file_fd >= 0 ? 0 : ARENA_BLOCK_SIZE - (uint32_t)(head->made - record->tx);
 }
 
 int conn_put(struct worker *worker, struct record *record, struct record_head *head, struct slice bytes)

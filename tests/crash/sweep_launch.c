@@ -79,6 +79,24 @@ static void expect_recovery(struct trial *trial)
         trial_wrong(trial, "no recovery: %s", why);
 }
 
+/* The tour kills a worker, too. If that was the one whose keeper we killed, before it had taken over, both were killed
+ * together: the promise's exception. A worker that took over says so in the log. */
+static int worker_fell_with_its_keeper(const struct trial *trial)
+{
+    static char line[4096];
+    char taken_over[64];
+    FILE *log = trial->worker && trial->options->kill_worker ? fopen(trial->options->log_file, "re") : NULL;
+    int fell = 1;
+
+    if (!log)
+        return 0;
+    snprintf(taken_over, sizeof taken_over, "pid=%d event=keeper_taken_over", (int)trial->worker);
+    while (fell && fgets(line, sizeof line, log))
+        fell = strstr(line, taken_over) == NULL && strstr(line, "reason=crash") == NULL;
+    fclose(log);
+    return fell;
+}
+
 static void run_traced_tour(struct trial *trial, struct bystander *bystanders)
 {
     struct tour_extras extras = {.status_command = trial->options->status_command};
@@ -90,6 +108,7 @@ static void run_traced_tour(struct trial *trial, struct bystander *bystanders)
     }
     const char *why = trial_tour(trial, bystanders, &extras);
     trial_release(trial);
+    trial->excepted |= worker_fell_with_its_keeper(trial);
     if (trial->excepted) {
         expect_recovery(trial);
     } else {

@@ -121,8 +121,10 @@ static void trial_count_stop(struct trial *trial)
     if (++trial->stops != trial->want)
         return;
     /* A keeper that has no worker at this moment takes its connections with it: the promise says so. */
-    if (strcmp(trial->options->role, "keeper") == 0 && trial->options->run_phase)
-        trial->excepted = victim_worker(trial->target) == 0;
+    if (strcmp(trial->options->role, "keeper") == 0 && trial->options->run_phase) {
+        trial->worker = victim_worker(trial->target);
+        trial->excepted = trial->worker == 0;
+    }
     trial->killed = 1;
     kill(trial->target, SIGKILL);
 }

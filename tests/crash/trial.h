@@ -17,6 +17,7 @@ struct trial {
     pid_t target;  /* the process to be killed, 0 while it is not known */
     int releasing; /* every other tracee goes free at its next stop */
     int killed, target_ended, excepted;
+    pid_t worker; /* of the keeper, when that was killed; 0: it had none */
     uint64_t stops;
     long call;
     int at_exit;

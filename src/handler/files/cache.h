@@ -9,7 +9,6 @@
 
 #define CACHE_ENTRIES 1024u
 #define CACHE_CONTENT_MAX 8192u /* bytes of a file that is kept whole */
-#define CACHE_PATH_MAX 512u     /* longer paths are served, but not kept */
 
 struct cached_file {
     uint32_t hash, site;

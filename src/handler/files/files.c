@@ -70,6 +70,18 @@ static int want(struct exchange *exchange, struct wanted *wanted, struct slice *
     return 0;
 }
 
+/* 0, or -1 with errno set. */
+static int open_root(struct files *files, size_t site)
+{
+    int fd = open(files->http->config->sites[site].root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0)
+        return -1;
+    files->roots[site] = fd;
+    worker_file_use(files->http->worker, fd);
+    return 0;
+}
+
 static int open_beneath(int root, const char *path)
 {
     struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
@@ -132,7 +144,11 @@ static int open_wanted(struct files *files, struct wanted *wanted, struct cached
     struct worker *worker = files->http->worker;
     struct cached_file *file;
     struct stat status;
-    int fd = open_beneath(files->roots[wanted->site], wanted->path.at + 1);
+    int fd;
+
+    if (files->roots[wanted->site] < 0 && open_root(files, wanted->site))
+        return status_of_errno(errno, reason);
+    fd = open_beneath(files->roots[wanted->site], wanted->path.at + 1);
 
     if (fd < 0)
         return status_of_errno(errno, reason);
@@ -254,13 +270,13 @@ static int open_roots(struct http *http, struct files *files)
     for (size_t i = 0; i < config->site_count; i++)
         files->roots[i] = -1;
     for (size_t i = 0; i < config->site_count; i++) {
-        files->roots[i] = open(config->sites[i].root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (files->roots[i] < 0) {
-            log_event(LOG_ERROR, LOG_EV_HANDLER_FAILED, "handler=files folder=\"%s\" error=\"%s\"",
-                      config->sites[i].root, strerror(errno));
+        if (!open_root(files, i))
+            continue;
+        log_event(LOG_ERROR, LOG_EV_HANDLER_FAILED, "handler=files folder=\"%s\" error=\"%s\"%s",
+                  config->sites[i].root, strerror(errno),
+                  http->worker->is_revived ? " next=\"tried again with each request\"" : "");
+        if (!http->worker->is_revived)
             return err_from_errno(errno);
-        }
-        worker_file_use(http->worker, files->roots[i]);
     }
     return 0;
 }

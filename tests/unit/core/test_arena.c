@@ -297,7 +297,7 @@ static void blocks_end_somewhere(void **state)
     assert_int_equal(arena_create(&small, 0, 1, 3), 0);
     assert_int_equal(blocks_init(&few, &small), 0);
     while ((last = blocks_take(&few)) >= 0)
-        arena_block(&small, (uint32_t)last)[BLOCK_SIZE - 1] = (char)++count;
+        arena_block(&small, (uint32_t)last)[ARENA_BLOCK_SIZE - 1] = (char)++count;
     assert_int_equal(last, ERR_LIMIT);
     assert_int_equal(count, small.core->block_count);
     blocks_give(&few, 1);
@@ -323,7 +323,7 @@ static void a_block_is_claimed_by_one_record_only(void **state)
 
 static void unused_extents_at_the_end_go_back_to_the_system(void **state)
 {
-    const uint64_t extent = (uint64_t)ARENA_BLOCK_EXTENT * BLOCK_SIZE;
+    const uint64_t extent = (uint64_t)ARENA_BLOCK_EXTENT * ARENA_BLOCK_SIZE;
     uint64_t before = bytes_allocated();
     (void)state;
 
@@ -332,7 +332,7 @@ static void unused_extents_at_the_end_go_back_to_the_system(void **state)
     for (unsigned i = 0; i < 10 * ARENA_BLOCK_EXTENT; i++)
         assert_int_equal(blocks_take(&blocks), i);
     assert_int_equal(bytes_allocated(), before + 10 * extent);
-    memset(arena_block(&arena, 9 * ARENA_BLOCK_EXTENT), 'x', BLOCK_SIZE);
+    memset(arena_block(&arena, 9 * ARENA_BLOCK_EXTENT), 'x', ARENA_BLOCK_SIZE);
     for (unsigned i = 4 * ARENA_BLOCK_EXTENT + 1; i < 10 * ARENA_BLOCK_EXTENT; i++)
         blocks_give(&blocks, i);
     blocks_trim(&blocks, 2); /* the fifth extent has one block in use; two more are kept */

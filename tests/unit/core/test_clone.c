@@ -3,6 +3,7 @@
 #include "core/arena.h"
 #include "unit.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -16,6 +17,7 @@
 struct shared {
     _Atomic int32_t pid, seen_pid; /* CLONE_PARENT_SETTID; what the child saw there */
     int private_copy, child_fd;
+    pthread_mutex_t lock;
 };
 
 static struct shared *shared;
@@ -126,6 +128,24 @@ static void the_child_is_a_sound_process(void **state)
     assert_int_equal(exit_code_of(pid), 0);
 }
 
+/* The kernel hands such a lock on only if libc has put the child's own id into it, and told where its list is. */
+static void a_lock_that_a_child_dies_with_is_known_to_be_abandoned(void **state)
+{
+    pthread_mutexattr_t attributes;
+    pid_t pid;
+    (void)state;
+
+    pthread_mutexattr_init(&attributes);
+    pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+    pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+    assert_int_equal(pthread_mutex_init(&shared->lock, &attributes), 0);
+    pid = clone_worker(&shared->pid);
+    if (pid == 0)
+        _exit(pthread_mutex_lock(&shared->lock) ? 1 : 0);
+    assert_int_equal(exit_code_of(pid), 0);
+    assert_int_equal(pthread_mutex_trylock(&shared->lock), EOWNERDEAD);
+}
+
 static void a_signal_that_the_child_raises_kills_the_child(void **state)
 {
     pid_t pid = clone_worker(&shared->pid);
@@ -202,6 +222,7 @@ int main(void)
         CASE(a_worker_shares_descriptors_and_nothing_else),
         CASE(the_pid_is_written_before_the_child_runs),
         CASE(the_child_is_a_sound_process),
+        CASE(a_lock_that_a_child_dies_with_is_known_to_be_abandoned),
         CASE(a_signal_that_the_child_raises_kills_the_child),
         CASE(a_sibling_is_a_child_of_our_parent_with_a_table_of_its_own),
         CASE(a_process_limit_is_an_error_to_try_again),

@@ -38,7 +38,7 @@ enum { CRASHES = '!', HANGS = '~' };
 
 static char *ring_at(struct worker *worker, const struct record *record, uint64_t offset)
 {
-    return arena_block(&worker->arena, record_head(record)->in_block - 1) + offset % BLOCK_SIZE;
+    return arena_block(&worker->arena, record_head(record)->in_block - 1) + offset % ARENA_BLOCK_SIZE;
 }
 
 static void echo_opened(struct worker *worker, struct record *record)
@@ -52,7 +52,8 @@ static void echo_opened(struct worker *worker, struct record *record)
 
 static ssize_t echo_receive(struct worker *worker, struct record *record)
 {
-    uint64_t room = record->tx + BLOCK_SIZE - record->rx, piece = BLOCK_SIZE - record->rx % BLOCK_SIZE;
+    uint64_t room = record->tx + ARENA_BLOCK_SIZE - record->rx,
+             piece = ARENA_BLOCK_SIZE - record->rx % ARENA_BLOCK_SIZE;
     ssize_t count = room ? ledger_receive(worker->intent, record, (int)arena_number(&worker->arena, record),
                                           ring_at(worker, record, record->rx), piece < room ? piece : room)
                          : -EAGAIN;
@@ -67,7 +68,7 @@ static ssize_t echo_receive(struct worker *worker, struct record *record)
 
 static ssize_t echo_send(struct worker *worker, struct record *record)
 {
-    uint64_t length = record->rx - record->tx, piece = BLOCK_SIZE - record->tx % BLOCK_SIZE;
+    uint64_t length = record->rx - record->tx, piece = ARENA_BLOCK_SIZE - record->tx % ARENA_BLOCK_SIZE;
 
     record_begin(record)->made = record->rx;
     record_commit(record);
@@ -97,8 +98,9 @@ static void echo_expired(struct worker *worker, struct record *record)
     (void)record;
 }
 
-static int echo_is_idle(const struct record *record)
+static int echo_is_idle(const struct record *record, uint64_t now_ns)
 {
+    (void)now_ns;
     return record->rx == record->tx;
 }
 

@@ -112,8 +112,8 @@ static void more_than_the_ring_could_take_cannot_be_settled(void **state)
 {
     (void)state;
     begin(AF_INET);
-    end_send(&the_pair.client, BLOCK_SIZE + 1, 0);
-    end_receive(&the_pair.server, BLOCK_SIZE);
+    end_send(&the_pair.client, ARENA_BLOCK_SIZE + 1, 0);
+    end_receive(&the_pair.server, ARENA_BLOCK_SIZE);
     assert_int_equal(settle(), 1);
     end_receive(&the_pair.server, 1);
     assert_int_equal(settle(), ERR_INVALID);
@@ -315,12 +315,12 @@ _Noreturn static void receive_for_ever(void)
     int fd = the_pair.server.fd;
 
     for (;;) {
-        uint64_t at = record->rx % BLOCK_SIZE;
+        uint64_t at = record->rx % ARENA_BLOCK_SIZE;
         struct record_head *head = record_begin(record);
 
         head->taken = record->rx;
         record_commit(record);
-        (void)ledger_receive(intent, record, fd, ring + at, BLOCK_SIZE - at);
+        (void)ledger_receive(intent, record, fd, ring + at, ARENA_BLOCK_SIZE - at);
     }
 }
 
@@ -377,11 +377,11 @@ static void send_pattern(size_t length)
 static void assert_received_exactly(void)
 {
     const char *ring = arena_block(&arena, 0);
-    uint64_t from = record->rx > BLOCK_SIZE / 2 ? record->rx - BLOCK_SIZE / 2 : 0;
+    uint64_t from = record->rx > ARENA_BLOCK_SIZE / 2 ? record->rx - ARENA_BLOCK_SIZE / 2 : 0;
     char next;
 
     for (uint64_t at = from; at < record->rx; at++)
-        assert_int_equal(ring[at % BLOCK_SIZE], pattern(at));
+        assert_int_equal(ring[at % ARENA_BLOCK_SIZE], pattern(at));
     if (record->rx == the_pair.client.tx)
         return;
     end_await(&the_pair.server, POLLIN); /* the last ones may still be on their way */

@@ -188,7 +188,7 @@ void talk_expect_idle(struct talk *talk)
     assert_int_equal(talk_step(talk), EXCHANGE_READ_HEAD);
     assert_int_equal(talk->rig.worker.blocks.in_use, 0);
     assert_int_equal(talk->rig.worker.files, 0);
-    assert_true(http_class.is_idle(talk->record));
+    assert_true(http_class.is_idle(talk->record, UINT64_MAX));
 }
 
 /* --- the worker --- */

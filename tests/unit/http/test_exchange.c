@@ -165,7 +165,7 @@ static void a_long_pipeline_is_answered_in_order(void **state)
 
     for (int i = 0; i < 3000; i++)
         length += add_request(all + length, i);
-    assert_true(length > 20 * BLOCK_SIZE);
+    assert_true(length > 20 * ARENA_BLOCK_SIZE);
     talk_send(&talk, all, length);
     hear_pipeline(3000);
     talk_expect_idle(&talk);

@@ -76,7 +76,7 @@ static char pattern(uint64_t offset)
 
 static void say(uint64_t from, size_t length)
 {
-    static char bytes[BLOCK_SIZE * 2];
+    static char bytes[ARENA_BLOCK_SIZE * 2];
 
     for (size_t i = 0; i < length; i++)
         bytes[i] = pattern(from + i);
@@ -133,23 +133,23 @@ static void a_full_ring_takes_no_more_and_a_wrapped_one_can_be_read_whole(void *
     struct slice piece, whole;
     (void)state;
 
-    say(0, BLOCK_SIZE);
-    fill_to(BLOCK_SIZE);
-    say(BLOCK_SIZE, 5000);
+    say(0, ARENA_BLOCK_SIZE);
+    fill_to(ARENA_BLOCK_SIZE);
+    say(ARENA_BLOCK_SIZE, 5000);
     assert_int_equal(conn_fill(worker(), record), ERR_LIMIT);
     take(3000);
-    fill_to(BLOCK_SIZE + 3000);
+    fill_to(ARENA_BLOCK_SIZE + 3000);
     assert_int_equal(conn_fill(worker(), record), ERR_LIMIT);
     piece = conn_input(worker(), record, record_head(record));
-    assert_int_equal(piece.length, BLOCK_SIZE - 3000); /* up to the ring's end */
+    assert_int_equal(piece.length, ARENA_BLOCK_SIZE - 3000); /* up to the ring's end */
     assert_pattern(piece, 3000);
     whole = conn_input_whole(worker(), record, record_head(record));
-    assert_int_equal(whole.length, BLOCK_SIZE);
+    assert_int_equal(whole.length, ARENA_BLOCK_SIZE);
     assert_pattern(whole, 3000);
-    take(BLOCK_SIZE - 3000);
-    assert_pattern(conn_input(worker(), record, record_head(record)), BLOCK_SIZE);
-    fill_to(BLOCK_SIZE + 5000);
-    assert_pattern(conn_input_whole(worker(), record, record_head(record)), BLOCK_SIZE);
+    take(ARENA_BLOCK_SIZE - 3000);
+    assert_pattern(conn_input(worker(), record, record_head(record)), ARENA_BLOCK_SIZE);
+    fill_to(ARENA_BLOCK_SIZE + 5000);
+    assert_pattern(conn_input_whole(worker(), record, record_head(record)), ARENA_BLOCK_SIZE);
 }
 
 static void the_end_of_input_is_remembered(void **state)
@@ -168,7 +168,7 @@ static void the_end_of_input_is_remembered(void **state)
 
 static void put(uint64_t from, size_t length, int wanted)
 {
-    static char bytes[BLOCK_SIZE + 1];
+    static char bytes[ARENA_BLOCK_SIZE + 1];
     struct record_head *head = record_begin(record);
 
     for (size_t i = 0; i < length; i++)
@@ -201,14 +201,14 @@ static void output_is_all_or_nothing_and_goes_round_the_ring(void **state)
     (void)state;
 
     heard = 0;
-    put(0, BLOCK_SIZE + 1, ERR_LIMIT);
+    put(0, ARENA_BLOCK_SIZE + 1, ERR_LIMIT);
     assert_int_equal(record_head(record)->made, 0);
     for (unsigned i = 0; i < 100; i++) {
         size_t length = i * 997 % 9000 + 1;
 
         put(made, length, 0);
         made += length;
-        assert_int_equal(conn_room(record, record_head(record)), BLOCK_SIZE - length);
+        assert_int_equal(conn_room(record, record_head(record)), ARENA_BLOCK_SIZE - length);
         assert_int_equal(conn_flush(worker(), record), 0);
         assert_int_equal(record->tx, made);
         hear(length);
@@ -227,13 +227,13 @@ static void what_the_socket_does_not_take_stays_in_the_ring(void **state)
 
     heard = 0;
     while (!result) {
-        put(made, BLOCK_SIZE, 0);
-        made += BLOCK_SIZE;
+        put(made, ARENA_BLOCK_SIZE, 0);
+        made += ARENA_BLOCK_SIZE;
         result = conn_flush(worker(), record);
     }
     assert_int_equal(result, ERR_AGAIN);
     assert_true(record->tx < made);
-    put(made, BLOCK_SIZE, ERR_LIMIT);
+    put(made, ARENA_BLOCK_SIZE, ERR_LIMIT);
     conn_settle(worker(), record); /* it is not done with */
     assert_true(conn_has_output(record, record_head(record)));
     while (record->tx < made) {
