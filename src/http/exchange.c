@@ -342,8 +342,13 @@ static void plan_deadline(struct worker *worker, struct record *record, int rece
 static int take_step(struct worker *worker, struct record *record, int *failed)
 {
     struct exchange exchange = exchange_begin(worker, record);
+    /* A plain-fork build has no spare to undo to, and an answer may not fit behind others in the ring. */
+    const int is_saved = !ARENA_SHARED && conn_has_output(record, exchange.head);
+    struct record_head saved;
     int got_on = 0;
 
+    if (is_saved)
+        saved = *exchange.head;
     switch ((enum exchange_step)exchange.state->step) {
     case EXCHANGE_READ_HEAD:
         got_on = step_read_head(&exchange);
@@ -358,6 +363,8 @@ static int take_step(struct worker *worker, struct record *record, int *failed)
     case EXCHANGE_LINGER:
         break;
     }
+    if (is_saved && exchange.failed)
+        *exchange.head = saved;
     *failed = exchange.failed;
     return got_on;
 }
