@@ -6,9 +6,11 @@
  *   names.c     the descriptors held                 signals.c   signals, until acknowledged
  *   leave.c     the end: nothing is left behind      wire.h      the messages
  *
- * A master's life:  (empty) --start--> started --HELLO--> greeted --death--> (empty, a zombie until
- * acknowledged) One of at most two holds command; its place is never given to another, so a dead one can
- * always be replaced. */
+ * A master's life:
+ *
+ *   (empty) --start--> started --HELLO--> greeted --death--> (empty; a zombie until acknowledged)
+ *
+ * One of at most two holds command; its place is never given to another, so a dead one can always be replaced. */
 #ifndef HOLDFAST_ANCHOR_ANCHOR_H
 #define HOLDFAST_ANCHOR_ANCHOR_H
 

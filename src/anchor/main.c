@@ -1,8 +1,7 @@
 /* holdfast-anchor: options and start. Started by `holdfast run`, never by hand:
  *
- *   holdfast-anchor --image-fd N [--pid-file PATH --pid-fd N] [--ready-fd N] [--hold NAME=N]... [--max-names
- * N]
- *                   [--ping-ms N] -- ARG...
+ *   holdfast-anchor --image-fd N [--pid-file PATH --pid-fd N] [--ready-fd N] [--hold NAME=N]...
+ *                   [--max-names N] [--ping-ms N] -- ARG...
  *
  * N are inherited descriptors. --image-fd: the executable of the masters, held as "image:0". --pid-fd: the
  * pid file, already locked and written; it is removed at the end. --ready-fd: gets the byte '1' when a master

@@ -21,8 +21,7 @@ unsigned masters_read(struct anchor *anchor, struct master *master, unsigned lim
 /* Kills it and hears it no more; its death is noticed like any other. Event and `why` go into the log. */
 void masters_doom(struct master *master, enum log_event event, const char *why);
 
-/* Buries masters that are dead: reads what they said last, keeps them as zombies for STATUS, plans the next.
- */
+/* Buries masters that are dead: reads what they said last, keeps them as zombies for STATUS, plans the next. */
 void masters_check(struct anchor *anchor, uint64_t now_ns);
 
 /* One tick of the pings. `late`: the anchor itself was late, so silence proves nothing. */

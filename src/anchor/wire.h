@@ -15,32 +15,51 @@
  * A master whose packet has another magic or version, or a length that is not true, is killed and started
  * again. Everything else that is wrong gets ERROR. A name is 1 to 63 bytes from '!' to '~'.
  *
- * Requests (from a master; each but PONG is answered with OK or ERROR; "command": only from the master in
- * command): HELLO    u16 lowest, u16 highest version the master speaks. The first request; events come only
- * after it. OK: u16 version to speak, u16 flags (1: you are in command, 2: a master has been ready before),
- *            u32 pid of the anchor, u32 your pid, u32 pid of the other master (0: none), u64 epoch, u64
- * masters started so far, u8 u8 u8 lengths, then the texts: your image, the good image, the image to try PUT
- * name, with one descriptor. Replaces what has the name. A master without command may only add names and
- * replace those it added itself. GET      name. OK: with the descriptor. DEL      name; permissions as PUT.
- * Images that are good or to be tried cannot be deleted. LIST     u32 cursor (0 at first), prefix (0 to 63
- * bytes). OK: u32 next cursor (0: that was all), then each name as u8 length and text. A name that is there
- * all the time is listed exactly once. START    command. Name of an image, or nothing: the one to try, else
- * the good one. Starts a second master. OK: u32 its pid. COMMAND  command. u32 pid of the other master, which
- * has said HELLO. It is in command from now on. OK: u64 epoch. IMAGE    command. u8 1 (try) or 2 (good),
- * name. Good is what a master is restarted from; making an image good ends the trial. OK. NOTIFY   command.
- * Text of 1 to 4096 bytes, passed as one datagram to the service manager (sd_notify(3)), if there is one. A
- * line READY=1 is noticed. OK. ACK      command. u64 seq of a STATUS or SIGNAL: it has been taken care of.
- * The process of a STATUS is reaped. OK. EXIT     command. u32 code 0 to 255. OK; then the anchor kills what
- * is left and exits with the code. PONG     u64 the number of the PING. Not answered.
+ * Requests, from a master. "command": only from the master in command. Each but PONG is answered: with OK and the
+ * payload below, if there is any, or with ERROR: i32 number of base/err.h, then a text for people.
  *
- * Answers: OK with what stands above, ERROR with i32 (number of base/err.h) and a text for people.
+ *   type              payload, and what comes with OK
  *
- * Events (to a master; STATUS and SIGNAL to the one in command only, one of each at a time; what was not
- * acknowledged is sent to the next master in command with the same seq): STATUS     u64 seq, u32 pid, u32
- * code (CLD_*), u32 status (waitid(2)), u32 1 if it was a master, else 0 SIGNAL     u64 seq, u32 signal
- * number: the anchor received it COMMANDED  u64 epoch: you are in command now (not sent to one who reads it
- * in the answer to HELLO) PING       u64 number: answer with PONG. The next one comes only after the answer.
- */
+ *    1  HELLO         u16 lowest, u16 highest version that the master speaks. The first request; events come only
+ *                     after it. OK, 35 bytes and three texts:
+ *                       byte  0  u16  version to speak
+ *                             2  u16  flags: 1 you are in command, 2 a master has been ready before
+ *                             4  u32  pid of the anchor
+ *                             8  u32  your pid
+ *                            12  u32  pid of the other master, 0: there is none
+ *                            16  u64  epoch: counts every change of who is in command
+ *                            24  u64  masters started so far
+ *                            32  u8 u8 u8  lengths of the texts that follow: your image, the good image, the image to
+ *                                be tried (0: none)
+ *    2  PUT           name, with one descriptor. Replaces what has the name. A master without command may only add names
+ *                     and replace those that it added itself.
+ *    3  GET           name. OK: with the descriptor.
+ *    4  DEL           name; permissions as PUT. Images that are good or to be tried cannot be deleted.
+ *    5  LIST          u32 cursor (0 at first), prefix (0 to 63 bytes). OK: u32 next cursor (0: that was all), then each
+ *                     name as u8 length and text. A name that is there all the time is listed exactly once.
+ *    6  START         command. Name of an image, or nothing: the one to be tried, else the good one. Starts a second
+ *                     master. OK: u32 its pid.
+ *    7  COMMAND       command. u32 pid of the other master, which has said HELLO. It is in command from now on. OK: u64
+ *                     epoch.
+ *    8  IMAGE         command. u8 1 (try) or 2 (good), name. Good is what a master is restarted from; making an image
+ *                     good ends the trial.
+ *    9  NOTIFY        command. Text of 1 to 4096 bytes, passed as one datagram to the service manager (sd_notify(3)), if
+ *                     there is one. A line READY=1 is noticed.
+ *   10  ACK           command. u64 seq of a STATUS or SIGNAL: it has been taken care of. The process of a STATUS is
+ *                     reaped.
+ *   11  EXIT          command. u32 code, 0 to 255. After OK the anchor kills what is left and exits with the code.
+ *   12  PONG          u64 the number of the PING. Not answered.
+ *
+ *   64  OK, 65 ERROR  the answers
+ *
+ * Events, to a master. STATUS and SIGNAL go to the one in command only, one of each at a time; what was not acknowledged
+ * is sent to the next master in command with the same seq.
+ *
+ *  128  STATUS        a child has ended: u64 seq, u32 pid, u32 code (CLD_*), u32 status (waitid(2)), u32 1 if it was a
+ *                     master, else 0
+ *  129  SIGNAL        the anchor received a signal: u64 seq, u32 its number
+ *  130  COMMANDED     u64 epoch: you are in command now (not sent to one who reads it in the answer to HELLO)
+ *  131  PING          u64 number: answer with PONG. The next one comes only after the answer. */
 #ifndef HOLDFAST_ANCHOR_WIRE_H
 #define HOLDFAST_ANCHOR_WIRE_H
 

@@ -1,5 +1,4 @@
-/* Time. Everything that decides something takes a time as an argument; these are the only places that read
- * it. */
+/* Time. Everything that decides something takes a time as an argument; these are the only places that read it. */
 #ifndef HOLDFAST_BASE_CLOCK_H
 #define HOLDFAST_BASE_CLOCK_H
 

@@ -35,8 +35,7 @@ enum err {
 
 #define WARN_UNUSED __attribute__((warn_unused_result))
 
-/* Name ("NO_MEMORY") and text of an error; "OK" and "success" for 0, "UNKNOWN" for what is not in the table.
- */
+/* Name ("NO_MEMORY") and text of an error; "OK" and "success" for 0, "UNKNOWN" for what is not in the table. */
 const char *err_name(int error);
 const char *err_text(int error);
 

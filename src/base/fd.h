@@ -16,8 +16,7 @@ WARN_UNUSED int fd_write_all(int fd, const void *bytes, size_t length);
 /* Reads until `capacity` bytes or end of file, past EINTR; *length gets the count. 0 or an error. */
 WARN_UNUSED int fd_read_all(int fd, void *bytes, size_t capacity, size_t *length);
 /* A new CLOEXEC memfd of `size` bytes (0: empty). Returns the descriptor or an error. `executable` images
- * need MFD_EXEC where the kernel knows it (Linux 6.3), and work without where it does not. memfd_create(2).
- */
+ * need MFD_EXEC where the kernel knows it (Linux 6.3), and work without where it does not. memfd_create(2). */
 WARN_UNUSED int fd_memfd(const char *name, size_t size, int executable);
 /* Copies the whole file behind `source` (regular file, read from offset 0) into a new memfd and seals it
  * against every change (F_SEAL_WRITE, GROW, SHRINK, SEAL). Returns the memfd or an error. */

@@ -1,10 +1,10 @@
 /* The error log: one line an event, `key=value`, written with one write(2) so that lines of several processes
  * never mix and none of them ever waits for a reader: what finds no room is dropped and counted. Goes to one descriptor (standard error unless told otherwise).
  *
- * A line reads: 2026-01-31T23:59:59.123456Z warn keeper pid=812 event=worker_died slot=0 cause="signal 9
- * (SIGKILL)" Values with spaces or quotes are quoted by the caller's format: \"%s\". Line breaks and control
- * bytes in the finished line are replaced by '?', so nothing a peer says can forge a line. Lines are cut at
- * 1024 bytes. */
+ *   2026-01-31T23:59:59.123456Z warn keeper pid=812 event=worker_died slot=0 cause="signal 9 (SIGKILL)"
+ *
+ * Values with spaces or quotes are quoted by the caller's format: \"%s\". Line breaks and control bytes in the
+ * finished line are replaced by '?', so nothing a peer says can forge a line. Lines are cut at 1024 bytes. */
 #ifndef HOLDFAST_BASE_LOG_H
 #define HOLDFAST_BASE_LOG_H
 

@@ -23,7 +23,6 @@
     X(KEEPER_TAKEN_OVER, keeper_taken_over, "a worker became keeper because its keeper died")                \
     X(KEEPER_SILENT, keeper_silent, "a keeper's heartbeat is stale and it is killed")                        \
     X(SLOT_LOST, slot_lost, "keeper and worker died together: their connections are gone")                   \
-    X(WORKER_STARTED, worker_started, "a worker accepts")                                                    \
     X(WORKER_DIED, worker_died, "a worker died; its connections wait for the next one")                      \
     X(WORKER_REVIVED, worker_revived, "a new worker drives all connections again")                           \
     X(WORKER_HUNG, worker_hung, "the watchdog ends a worker that makes no progress")                         \

@@ -9,8 +9,7 @@
 
 /* Sends the bytes as one packet, with a copy of `fd` if that is >= 0 (the caller keeps its own).
  * 0; ERR_AGAIN (no room: the other side does not read); ERR_CLOSED (nobody is there any more);
- * ERR_NO_DESCRIPTORS (too many descriptors in flight); others by err_from_errno. Nothing is sent on an error.
- */
+ * ERR_NO_DESCRIPTORS (too many descriptors in flight); others by err_from_errno. Nothing is sent on an error. */
 WARN_UNUSED int packet_send(int socket, const void *bytes, size_t length, int fd);
 
 struct packet {

@@ -54,6 +54,12 @@ char process_state(pid_t pid)
     return stat ? *stat : 0;
 }
 
+int process_may_run(pid_t pid)
+{
+    char state = process_state(pid);
+    return state && state != 'Z' && state != 'T' && state != 't';
+}
+
 pid_t process_parent(pid_t pid)
 {
     char line[256];

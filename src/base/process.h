@@ -15,6 +15,9 @@ void process_cause_text(int code, int status, char *out, size_t n);
  * there. 'T' is stopped by a signal, 't' stopped by a tracer. */
 char process_state(pid_t pid);
 
+/* 1 if the process is there and may run: neither a zombie nor stopped nor traced. Who is stopped is somebody's will, and
+ * not to be judged by what it does not do. */
+int process_may_run(pid_t pid);
 /* 1 while the kernel writes the process's core dump (/proc/PID/status, CoreDumping): it runs no more, but cannot be
  * reaped yet. */
 int process_is_dumping(pid_t pid);

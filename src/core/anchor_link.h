@@ -93,8 +93,7 @@ WARN_UNUSED int anchor_link_notify(struct anchor_link *link, const char *text);
 /* Ends everything: after the answer leave within a second; the anchor then kills who is left and exits with
  * `code`. */
 WARN_UNUSED int anchor_link_exit(struct anchor_link *link, int code);
-/* A STATUS or SIGNAL is dealt with; a STATUS's process is reaped. ERR_NOT_FOUND: it was acknowledged before.
- */
+/* A STATUS or SIGNAL is dealt with; a STATUS's process is reaped. ERR_NOT_FOUND: it was acknowledged before. */
 WARN_UNUSED int anchor_link_ack(struct anchor_link *link, uint64_t seq);
 
 /* The next event, never waiting. 0; ERR_AGAIN (none); ERR_CLOSED; ERR_PROTOCOL. */

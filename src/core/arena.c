@@ -183,47 +183,73 @@ void arena_reset(struct arena *arena)
     arena->page->connections = 0;
 }
 
-/* Allocates one extent and then counts it: a death in between only allocates it twice. */
-static int extent_add(struct arena *arena, _Atomic uint32_t *extents, size_t at, size_t length)
+/* --- extents --- */
+
+/* Records and blocks are two arrays that come into use by extents. */
+struct extents {
+    _Atomic uint32_t *count; /* in use, in the core */
+    uint32_t items;          /* of one extent */
+    size_t begin, end;       /* of the array; its last extent ends where the array ends */
+    size_t length;           /* of one extent */
+};
+
+static struct extents record_extents(const struct arena *arena)
 {
-    if (at + length > arena->size)
-        length = arena->size - at;
-    if (ARENA_SHARED && fallocate(arena->fd, 0, (off_t)at, (off_t)length))
-        return errno == EINTR ? ERR_AGAIN : ERR_NO_MEMORY;
-    *extents += 1;
+    return (struct extents){&arena->core->record_extents, ARENA_RECORD_EXTENT, arena->records_offset,
+                            arena->blocks_offset, ARENA_RECORD_EXTENT * sizeof(struct record)};
+}
+
+static struct extents block_extents(const struct arena *arena)
+{
+    return (struct extents){&arena->core->block_extents, ARENA_BLOCK_EXTENT, arena->blocks_offset,
+                            arena->size, (size_t)ARENA_BLOCK_EXTENT * ARENA_BLOCK_SIZE};
+}
+
+static int extent_allocate(const struct arena *arena, const struct extents *extents, uint32_t number,
+                           int mode)
+{
+    size_t at = extents->begin + number * extents->length;
+    size_t length = at + extents->length > extents->end ? extents->end - at : extents->length;
+
+    if (!ARENA_SHARED || !fallocate(arena->fd, mode, (off_t)at, (off_t)length))
+        return 0;
+    return errno == EINTR ? ERR_AGAIN : ERR_NO_MEMORY;
+}
+
+/* An extent is allocated first and counted then: a death in between only allocates it twice. */
+static int extents_reserve(const struct arena *arena, const struct extents *extents, uint32_t item)
+{
+    while (item >= *extents->count * extents->items) {
+        int result = extent_allocate(arena, extents, *extents->count, 0);
+
+        if (result)
+            return result;
+        *extents->count += 1;
+    }
     return 0;
+}
+
+/* Uncounted first: a death in between leaves memory that extents_reserve finds allocated, its records FREE. */
+static void extents_cut(const struct arena *arena, const struct extents *extents, uint32_t keep)
+{
+    while (ARENA_SHARED && *extents->count > keep) {
+        *extents->count -= 1;
+        (void)extent_allocate(arena, extents, *extents->count, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
+    }
 }
 
 int arena_record_reserve(struct arena *arena, uint32_t number)
 {
-    const size_t length = ARENA_RECORD_EXTENT * sizeof(struct record);
+    const struct extents extents = record_extents(arena);
 
-    if (number >= arena->core->record_count)
-        return ERR_LIMIT;
-    while (number >= arena->core->record_extents * ARENA_RECORD_EXTENT) {
-        size_t at = arena->records_offset + arena->core->record_extents * length;
-        int result = extent_add(arena, &arena->core->record_extents, at, length);
-
-        if (result)
-            return result;
-    }
-    return 0;
+    return number < arena->core->record_count ? extents_reserve(arena, &extents, number) : ERR_LIMIT;
 }
 
 int arena_block_reserve(struct arena *arena, uint32_t number)
 {
-    const size_t length = (size_t)ARENA_BLOCK_EXTENT * ARENA_BLOCK_SIZE;
+    const struct extents extents = block_extents(arena);
 
-    if (number >= arena->core->block_count)
-        return ERR_LIMIT;
-    while (number >= arena->core->block_extents * ARENA_BLOCK_EXTENT) {
-        size_t at = arena->blocks_offset + arena->core->block_extents * length;
-        int result = extent_add(arena, &arena->core->block_extents, at, length);
-
-        if (result)
-            return result;
-    }
-    return 0;
+    return number < arena->core->block_count ? extents_reserve(arena, &extents, number) : ERR_LIMIT;
 }
 
 static int extent_is_free(const struct arena *arena, uint32_t extent)
@@ -238,21 +264,20 @@ static int extent_is_free(const struct arena *arena, uint32_t extent)
 
 uint32_t arena_trim_records(struct arena *arena, uint32_t spare)
 {
-    const size_t length = ARENA_RECORD_EXTENT * sizeof(struct record);
-    uint32_t keep = arena->core->record_extents;
+    const struct extents extents = record_extents(arena);
+    uint32_t keep = *extents.count;
 
     while (keep > 0 && extent_is_free(arena, keep - 1))
         keep--;
-    keep += spare;
-    while (ARENA_SHARED && arena->core->record_extents > keep) {
-        uint32_t last = arena->core->record_extents - 1;
+    extents_cut(arena, &extents, keep + spare);
+    return *extents.count;
+}
 
-        /* Uncounted first: a death in between leaves memory that extent_add finds allocated, and all of it FREE. */
-        arena->core->record_extents = last;
-        (void)fallocate(arena->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                        (off_t)(arena->records_offset + last * length), (off_t)length);
-    }
-    return arena->core->record_extents;
+void arena_trim_blocks(struct arena *arena, uint32_t keep)
+{
+    const struct extents extents = block_extents(arena);
+
+    extents_cut(arena, &extents, keep);
 }
 
 uint32_t arena_records_limit(const struct arena *arena)

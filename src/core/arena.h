@@ -14,8 +14,9 @@
  * Records and blocks are allocated (fallocate) by extents as they come into use, so that memory is short at a
  * place that can refuse, and never as a SIGBUS later.
  *
- * Who writes: the master only `order*` of the page; the keeper only `keeper`, deaths and state;
- * the worker all the rest. Whatever a worker writes may be torn by its death at any instruction: see record.h
+ * Who writes: the master only `order*` of the page; the keeper `keeper_*`, takeovers, deaths, crash_loops, died_ns, and
+ * `state` when it clones or waits, of the core `fault*`, `watchdog_kill`, and all when it starts again empty; the kernel
+ * `worker_pid`; the worker the rest. Whatever a worker writes may be torn by its death at any instruction: see record.h
  * and ledger.h for how it is settled. */
 #ifndef HOLDFAST_CORE_ARENA_H
 #define HOLDFAST_CORE_ARENA_H
@@ -31,7 +32,7 @@
 #define ARENA_MAGIC 0x315453464c4f4848ULL /* the bytes HHOLFST1 in memory order */
 #define ARENA_WIRE_VERSION 1u
 #define ARENA_PAGE_SIZE 4096u
-#define ARENA_RECORD_EXTENT 128u /* records: 64 KiB */
+#define ARENA_RECORD_EXTENT 128u /* records: 52 KiB */
 #define ARENA_BLOCK_EXTENT 16u   /* blocks: 256 KiB */
 #define ARENA_BLOCK_SIZE 16384u
 
@@ -116,7 +117,7 @@ struct arena_core {
     uint64_t magic;
     uint64_t layout; /* hash of the sizes below: keeper and worker must agree */
     uint32_t record_count, block_count;
-    /* extents in use; monotone, written before the extent is used */
+    /* extents in use: counted when allocated and before they are touched, uncounted before they are given back */
     _Atomic uint32_t record_extents, block_extents;
     /* descriptors that are no connections; -1: none */
     _Atomic int32_t epoll_fd;
@@ -125,9 +126,10 @@ struct arena_core {
     /* watchdog: the loop is odd while it handles events */
     _Atomic uint64_t turns;
     _Atomic uint32_t watchdog_kill; /* the keeper marks its own kill before it kills */
-    _Atomic uint32_t fault;         /* set by the keeper: the last worker died by its own fault, in thread */
-    _Atomic uint32_t fault_thread; /* … number fault_thread; cleared by the worker that has noted the blame */
-    _Atomic uint32_t blamed;       /* number + 1 of the record whose request is not run again, or 0 */
+    _Atomic uint32_t
+        fault; /* set by the keeper: the last worker died by its own fault; cleared by the next */
+    _Atomic uint32_t fault_thread;   /* … in the thread of this number */
+    _Atomic uint32_t blamed;         /* number + 1 of the record whose request is not run again, or 0 */
     _Atomic uint32_t blamed_crashes; /* record_head.crashes before the blame: it counts once */
     _Atomic uint32_t counters_lie;   /* the self-test failed: never guess, close instead */
     _Atomic uint64_t next_serial;    /* of connections; never 0 */
@@ -169,6 +171,8 @@ WARN_UNUSED int arena_block_reserve(struct arena *arena, uint32_t number);
 
 /* Gives whole extents of FREE records at the end back to the system, keeping `spare` of them. How many are left. */
 uint32_t arena_trim_records(struct arena *arena, uint32_t spare);
+/* Gives the extents of blocks behind the first `keep` back. The caller knows that nobody has a block there. */
+void arena_trim_blocks(struct arena *arena, uint32_t keep);
 
 /* Records that may be touched, from 0. */
 uint32_t arena_records_limit(const struct arena *arena);

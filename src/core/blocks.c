@@ -2,7 +2,6 @@
 
 #include "base/assert.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 
 int blocks_init(struct blocks *blocks, struct arena *arena)
@@ -75,21 +74,9 @@ static int extent_is_free(const struct blocks *blocks, uint32_t extent)
 
 void blocks_trim(struct blocks *blocks, uint32_t spare)
 {
-    struct arena *arena = blocks->arena;
-    uint32_t keep = arena->core->block_extents;
-    size_t length = (size_t)ARENA_BLOCK_EXTENT * ARENA_BLOCK_SIZE;
+    uint32_t keep = blocks->arena->core->block_extents;
 
-    if (!ARENA_SHARED)
-        return;
     while (keep > 0 && extent_is_free(blocks, keep - 1))
         keep--;
-    keep += spare;
-    while (arena->core->block_extents > keep) {
-        uint32_t last = arena->core->block_extents - 1;
-
-        /* Uncounted first: a death in between leaves memory that the next extent_add finds allocated. */
-        arena->core->block_extents = last;
-        (void)fallocate(arena->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                        (off_t)(arena->blocks_offset + last * length), (off_t)length);
-    }
+    arena_trim_blocks(blocks->arena, keep + spare);
 }

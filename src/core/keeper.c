@@ -50,6 +50,13 @@ struct keeper {
 
 static char **keeper_arguments;
 
+/* What ps(1) shows as the role; "keeper" and "worker" are equally long. */
+static void show_role(const char *role)
+{
+    if (keeper_arguments && keeper_arguments[1] && strlen(keeper_arguments[1]) == strlen(role))
+        memcpy(keeper_arguments[1], role, strlen(role));
+}
+
 /* The link's number may have been closed and given to a client: never write to what is not the link. */
 static void tell_master(struct keeper *keeper, enum link_type type)
 {
@@ -89,8 +96,7 @@ static void keeper_init(struct keeper *keeper, const struct arena *arena, const 
 
 _Noreturn static void become_worker(struct keeper *keeper, pid_t parent)
 {
-    if (keeper_arguments && keeper_arguments[1] && strlen(keeper_arguments[1]) == strlen("worker"))
-        memcpy(keeper_arguments[1], "worker", strlen("worker"));
+    show_role("worker");
     worker_run(&keeper->arena, keeper->service, keeper->settings, parent);
 }
 
@@ -173,6 +179,11 @@ static void count_crash(struct keeper *keeper)
         start_again_empty(keeper, crashes);
 }
 
+static int has_report(const struct arena_crash *crash)
+{
+    return crash->valid == ARENA_CRASH_NAMED || crash->valid == ARENA_CRASH_COMPLETE;
+}
+
 static void log_death(struct keeper *keeper, pid_t pid, const siginfo_t *info, const char *reason)
 {
     const struct arena_crash *crash = &keeper->arena.core->crash;
@@ -182,7 +193,7 @@ static void log_death(struct keeper *keeper, pid_t pid, const siginfo_t *info, c
     log_event(LOG_WARN, LOG_EV_WORKER_DIED, "slot=%u pid=%d cause=\"%s\" reason=%s connections=%llu",
               keeper->arena.page->slot, pid, cause, reason,
               (unsigned long long)keeper->arena.page->connections);
-    if (crash->valid == ARENA_CRASH_NAMED || crash->valid == ARENA_CRASH_COMPLETE)
+    if (has_report(crash))
         log_event(LOG_WARN, LOG_EV_WORKER_DIED, "slot=%u pid=%d thread=%d address=0x%llx backtrace=\"%.*s\"",
                   keeper->arena.page->slot, pid, crash->thread, (unsigned long long)crash->address,
                   (int)crash->text_length, crash->text);
@@ -192,8 +203,7 @@ static void log_death(struct keeper *keeper, pid_t pid, const siginfo_t *info, c
 static void judge_death(struct keeper *keeper, pid_t pid, const siginfo_t *info)
 {
     struct arena_core *core = keeper->arena.core;
-    int has_report = core->crash.valid == ARENA_CRASH_NAMED || core->crash.valid == ARENA_CRASH_COMPLETE;
-    int is_hang = core->watchdog_kill != 0;
+    int is_reported = has_report(&core->crash), is_hang = core->watchdog_kill != 0;
 
     if (info->si_code == CLD_KILLED && info->si_status == SIGKILL && !is_hang) {
         log_death(keeper, pid, info, "killed_from_outside");
@@ -201,8 +211,8 @@ static void judge_death(struct keeper *keeper, pid_t pid, const siginfo_t *info)
         return;
     }
     log_death(keeper, pid, info, is_hang ? "watchdog" : "crash");
-    if (is_hang || !has_report || !core->crash.from_outside) {
-        core->fault_thread = has_report && !is_hang ? (uint32_t)core->crash.thread : 0;
+    if (is_hang || !is_reported || !core->crash.from_outside) {
+        core->fault_thread = is_reported && !is_hang ? (uint32_t)core->crash.thread : 0;
         core->fault = 1;
     }
     core->watchdog_kill = 0;
@@ -298,7 +308,6 @@ static void end_hung_worker(struct keeper *keeper)
 static void watch_worker(struct keeper *keeper, uint64_t late_ns)
 {
     uint64_t turns = keeper->arena.core->turns;
-    int state;
 
     if (!keeper->worker || !watchdog_ns(keeper))
         return;
@@ -310,8 +319,7 @@ static void watch_worker(struct keeper *keeper, uint64_t late_ns)
     keeper->turns_since_ns += late_ns;
     if (keeper->now_ns - keeper->turns_since_ns < watchdog_ns(keeper))
         return;
-    state = process_state(keeper->worker);
-    if (!state || state == 'Z' || state == 'T' || state == 't') { /* stopped or traced: somebody's will */
+    if (!process_may_run(keeper->worker)) {
         keeper->turns_since_ns = keeper->now_ns;
         return;
     }
@@ -373,10 +381,10 @@ static int keeper_loop(struct keeper *keeper)
             clone_next(keeper);
         keeper_sleep(keeper);
     }
-    if (page->state != ARENA_STATE_FAILED)
-        page->state =
-            ARENA_STATE_LEFT; /* also when its worker died on the way out: nothing is lost by that */
-    return page->state == ARENA_STATE_FAILED ? KEEPER_EXIT_FAILED : KEEPER_EXIT_LEFT;
+    if (page->state == ARENA_STATE_FAILED)
+        return KEEPER_EXIT_FAILED;
+    page->state = ARENA_STATE_LEFT; /* also when its worker died on the way out: nothing is lost by that */
+    return KEEPER_EXIT_LEFT;
 }
 
 /* Core dumps of a worker delay its revival by seconds and show clients' data: only where the config wants them. */
@@ -421,8 +429,7 @@ _Noreturn void keeper_take_over(struct arena *arena, const struct service *servi
 {
     static struct keeper keeper;
 
-    if (keeper_arguments && keeper_arguments[1] && strlen(keeper_arguments[1]) == strlen("keeper"))
-        memcpy(keeper_arguments[1], "keeper", strlen("keeper"));
+    show_role("keeper");
     crash_fini();
     arena->page->takeovers++;
     arena->page->died_ns = clock_monotonic_ns();

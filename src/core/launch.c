@@ -37,8 +37,8 @@ static void set_oom_score(int score)
     if (fd < 0)
         return;
     snprintf(text, sizeof text, "%d", score);
-    (void)!write(fd, text,
-                 strlen(text)); /* lowering needs a privilege; without it the kernel's default is fine */
+    /* Lowering needs a privilege; without it the kernel's default is fine. */
+    (void)!write(fd, text, strlen(text));
     fd_close(&fd);
 }
 

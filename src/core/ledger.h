@@ -8,7 +8,7 @@
  *     F = 1 once the peer's FIN was received: in CLOSE_WAIT, LAST_ACK, CLOSING; in CLOSE it is told apart by TCP_INQ,
  *         which after a FIN is one more than SIOCINQ, and after a RST the same
  *     S = 1 for sockets that we connected (our SYN was acknowledged), except in SYN_SENT, where tx is 0
- *     f = 1 once our own FIN is queued
+ *     f = 1 once our own FIN is queued. Whether it is, a death may hide: after `shut` nothing is counted any more
  *
  * TCP_INFO and the two ioctls are three system calls, and segments arrive in between: they are read info, ioctls,
  * info again until both infos agree. tcp(7), linux/tcp.h; measured by the start-up self-test (ledger_self_test).
@@ -47,8 +47,7 @@ ssize_t ledger_send(struct intent *intent, struct record *record, int fd, const 
 ssize_t ledger_sendfile(struct intent *intent, struct record *record, int fd, int file_fd, uint64_t offset,
                         size_t length);
 
-/* Settles the record that `intent` names: brings rx and tx to what really happened. `room` is how much the call
- * could have received at most. Returns the number of counters that were behind (0..2); ERR_INVALID when kernel and
+/* Settles the record that `intent` names: brings rx and tx to what really happened. Returns the number of counters that were behind (0..2); ERR_INVALID when kernel and
  * record cannot be brought together, then the connection must be closed. */
 WARN_UNUSED int ledger_settle(struct arena *arena, const struct intent *intent, struct record *record);
 

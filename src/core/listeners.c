@@ -64,12 +64,8 @@ static int open_unix(const struct core_listener *listener)
         return -1;
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd >= 0 && (bind(fd, (const struct sockaddr *)&listener->address, listener->length) ||
-                    chmod(path, 0666) || listen(fd, BACKLOG))) {
-        int number = errno;
-
-        fd_close(&fd);
-        errno = number;
-    }
+                    chmod(path, 0666) || listen(fd, BACKLOG)))
+        fd_close(&fd); /* errno says why */
     return fd;
 }
 
@@ -79,12 +75,8 @@ static int open_tcp(const struct core_listener *listener)
 
     if (fd >= 0 &&
         (set_tcp_options(fd, listener) ||
-         bind(fd, (const struct sockaddr *)&listener->address, listener->length) || listen(fd, BACKLOG))) {
-        int number = errno;
-
-        fd_close(&fd);
-        errno = number;
-    }
+         bind(fd, (const struct sockaddr *)&listener->address, listener->length) || listen(fd, BACKLOG)))
+        fd_close(&fd); /* errno says why */
     return fd;
 }
 

@@ -79,12 +79,9 @@ void phase_loader_read(struct master *master)
 static void watch_loader(struct master *master)
 {
     pid_t pid = master->state->loader_pid;
-    char state;
 
-    if (pid <= 0 || master->now_ns - master->state->loader_started_ns < LOADER_SILENT_NS)
-        return;
-    state = process_state(pid);
-    if (!state || state == 'Z' || state == 'T' || state == 't')
+    if (pid <= 0 || master->now_ns - master->state->loader_started_ns < LOADER_SILENT_NS ||
+        !process_may_run(pid))
         return;
     log_event(LOG_ERROR, LOG_EV_LOADER_DIED, "pid=%d silent_ms=%llu next=SIGKILL", pid,
               (unsigned long long)(LOADER_SILENT_NS / NS_PER_MS));

@@ -66,22 +66,22 @@ static void steer_away(struct master *master)
             listener_steer_away(master->listener_fds[i]);
 }
 
-static int slots_are(const struct master *master, int (*is)(const struct slot *slot))
+static int any_slot_is_left(const struct master *master)
 {
     for (unsigned i = 0; i < MASTER_SLOTS_MAX; i++)
-        if (master->slots[i].state->step != SLOT_FREE && !is(&master->slots[i]))
-            return 0;
-    return 1;
+        if (master->slots[i].state->step != SLOT_FREE)
+            return 1;
+    return 0;
 }
 
-static int slot_is_quiet(const struct slot *slot)
+static int any_slot_listens(const struct master *master)
 {
-    return !slot->page || !slot->page->listening;
-}
+    for (unsigned i = 0; i < MASTER_SLOTS_MAX; i++) {
+        const struct slot *slot = &master->slots[i];
 
-static int slot_is_gone(const struct slot *slot)
-{
-    (void)slot;
+        if (slot->state->step != SLOT_FREE && slot->page && slot->page->listening)
+            return 1;
+    }
     return 0;
 }
 
@@ -92,7 +92,7 @@ void phase_run(struct master *master)
         return;
     steer_away(master);
     phase_order_all(master, ARENA_ORDER_QUIET);
-    if (slots_are(master, slot_is_quiet))
+    if (!any_slot_listens(master))
         phase_close_listeners(master);
 }
 
@@ -101,9 +101,9 @@ void phase_drain(struct master *master)
 {
     steer_away(master);
     phase_order_all(master, ARENA_ORDER_DRAIN);
-    if (slots_are(master, slot_is_quiet))
+    if (!any_slot_listens(master))
         phase_close_listeners(master);
-    if (slots_are(master, slot_is_gone))
+    if (!any_slot_is_left(master))
         phase_enter(master, PHASE_LEAVE);
     else if (master->now_ns > master->state->stop_deadline_ns + STOP_GRACE_NS)
         phase_enter(master, PHASE_STOP);
@@ -120,7 +120,7 @@ void phase_stop(struct master *master)
 {
     phase_order_all(master, ARENA_ORDER_STOP);
     phase_close_listeners(master);
-    if (slots_are(master, slot_is_gone) || gave_up_waiting(master))
+    if (!any_slot_is_left(master) || gave_up_waiting(master))
         phase_enter(master, PHASE_LEAVE);
 }
 

@@ -4,7 +4,7 @@
  *
  *   life      says what the descriptor is. FREE -> ACCEPTING -> OPEN -> CLOSING -> (close) -> FREE:
  *
- *                 accept4/recvmsg           record filled          record_close
+ *                 accept4 returns           record filled          worker_close
  *       FREE ------------------> ACCEPTING -------------> OPEN ----------------> CLOSING --close--> FREE
  *
  *             The descriptor exists from before ACCEPTING until after CLOSING. Revival adopts a connected socket
@@ -54,7 +54,7 @@ struct record_head {
     uint8_t reserved;
     uint64_t file_from;
     uint64_t file_offset;
-    /* the protocol's own state (http/exchange.h) */
+    /* the protocol's own state; whose, says class_tag */
     _Alignas(8) unsigned char protocol[RECORD_PROTOCOL_BYTES];
 };
 

@@ -52,7 +52,7 @@ struct core_listener {
 
 struct core_settings {
     unsigned workers;         /* 1 to CORE_WORKERS_MAX */
-    unsigned threads;         /* of one worker's pool: 1 to 256 */
+    unsigned threads;         /* of one worker's pool: 1 to POOL_THREADS_MAX (loop/pool.h) */
     uint64_t max_connections; /* of one worker; 0: as many as there are descriptors */
 
     /* Whom workers run as. Change to it only when started as root. */

@@ -339,24 +339,16 @@ void slots_poke_siblings(struct master *master, const struct slot *but)
             slot_poke(&master->slots[i]);
 }
 
-static int is_running_on(pid_t pid)
-{
-    char state = process_state(pid);
-
-    return state && state != 'Z' && state != 'T' && state != 't';
-}
-
-/* The worker should have taken over at once. If it hangs, nobody is there who would notice, but we. */
+/* The worker should have taken over at once. If it hangs, nobody else is there who would notice. */
 static void watch_orphaned_worker(struct master *master, struct slot *slot)
 {
     pid_t worker = slot->page->worker_pid;
 
     if (master->now_ns < slot->state->keeper_gone_ns + KEEPER_SILENT_NS || worker <= 0 ||
-        !is_unclaimed_child(master, worker) || !is_running_on(worker))
+        !is_unclaimed_child(master, worker) || !process_may_run(worker))
         return;
     log_event(LOG_ERROR, LOG_EV_WORKER_HUNG,
-              "slot=%u pid=%d reason=\"did not take over from its dead keeper\" "
-              "next=SIGKILL",
+              "slot=%u pid=%d reason=\"did not take over from its dead keeper\" next=SIGKILL",
               slot->state->number, worker);
     (void)kill(worker, SIGKILL);
 }
@@ -377,7 +369,7 @@ void slot_watch(struct master *master, struct slot *slot, uint64_t late_ns)
         beat = state->started_ns;
     if (master->now_ns < beat + KEEPER_SILENT_NS + late_ns)
         return;
-    if (!is_running_on(state->keeper_pid))
+    if (!process_may_run(state->keeper_pid))
         return;
     log_event(LOG_ERROR, LOG_EV_KEEPER_SILENT, "slot=%u pid=%d silent_ms=%llu next=SIGKILL", state->number,
               state->keeper_pid, (unsigned long long)((master->now_ns - beat) / NS_PER_MS));

@@ -109,7 +109,8 @@ _Noreturn void worker_run(struct arena *arena, const struct service *service,
 
 /* --- for classes --- */
 
-/* Ends a connection: CLOSING, close(2), FREE. Blocks must have been given back (worker_release_blocks does). */
+/* Ends a connection: CLOSING, close(2), FREE. Gives back its blocks; a file that its head names is the caller's to drop
+ * (worker_file_drop). */
 void worker_close(struct worker *worker, struct record *record);
 /* Looks at the record again not later than deadline_ns (CLOCK_MONOTONIC); 0: never. Stored in the record. */
 void worker_set_deadline(struct worker *worker, struct record *record, uint64_t deadline_ns);

@@ -2,9 +2,9 @@
  *
  * Jobs wait in a queue of fixed length; threads are made when jobs wait and none is idle, up to a bound, and stay.
  * A job runs in a pool thread (`run`, with the thread's number from 1) and is finished on the loop thread
- * (`done`, from pool_finish), in the order of completion. A job that blocks in a system call passes a gate around it, so
- * that the loop can clone its process meanwhile: within the gate a thread holds no lock and touches nothing. The pool writes to an eventfd when there is something
- * to finish. Jobs belong to the caller and must stay valid until `done` returns or the process dies. */
+ * (`done`, from pool_finish), in the order of completion. The pool writes to an eventfd when there is something to finish.
+ * A job that blocks in a system call enters a gate around it, so that the loop can clone its process meanwhile: within
+ * the gate a thread holds no lock and touches nothing. Jobs belong to the caller and must stay valid until `done` returns or the process dies. */
 #ifndef HOLDFAST_LOOP_POOL_H
 #define HOLDFAST_LOOP_POOL_H
 

@@ -30,8 +30,7 @@ struct bystander {
 
 /* Call once before any scenario starts. */
 void scenario_init(void);
-/* Starts the part in a child process, then asks the bystander (may be NULL) for a document. The child's pid.
- */
+/* Starts the part in a child process, then asks the bystander (may be NULL) for a document. The child's pid. */
 pid_t scenario_start(const struct scenario_part *part, const struct target *target,
                      const struct bystander *bystander);
 /* What else happens during a tour. */

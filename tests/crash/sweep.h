@@ -4,8 +4,7 @@
  *   sweep.c          options, and which command they make
  *   sweep_worker.c   points in the life of a worker, against a server that runs on (tracer.h)
  *   sweep_launch.c   points in the life of keeper, master and loader, one server a point
- *   sweep_report.c   what was tried, reached and wrong
- */
+ *   sweep_report.c   what was tried, reached and wrong */
 #ifndef HOLDFAST_TESTS_CRASH_SWEEP_H
 #define HOLDFAST_TESTS_CRASH_SWEEP_H
 

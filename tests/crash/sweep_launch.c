@@ -34,8 +34,7 @@ static int wait_until_ready(struct trial *trial)
     return trial->why[0] == '\0' ? 0 : -1;
 }
 
-/* The status command must succeed soon: a master that has just been started may still be taking up its state.
- */
+/* The status command must succeed soon: a master that has just been started may still be taking up its state. */
 static void expect_status(struct trial *trial)
 {
     if (!trial->options->status_command)

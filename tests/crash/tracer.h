@@ -44,8 +44,7 @@ void tracer_run_point(pid_t keeper, const struct point *point, const struct targ
 int tracer_seize(pid_t pid, int options);
 /* Stops a seized process and lets it go for good. Does nothing if it is gone. */
 void tracer_release(pid_t pid);
-/* Resumes a stopped tracee by `request` (PTRACE_SYSCALL, PTRACE_CONT), handing on a signal that is under way.
- */
+/* Resumes a stopped tracee by `request` (PTRACE_SYSCALL, PTRACE_CONT), handing on a signal that is under way. */
 void tracer_resume(int request, pid_t pid, int status);
 int tracer_is_syscall_stop(int status);
 /* The event of a stop (PTRACE_EVENT_*), 0 if it is none. */

@@ -85,8 +85,7 @@ void client_close(struct load *load, struct client *client)
     client->act_ns = 0;
 }
 
-/* Counts the fault and gives the connection up; the role's next turn makes a new one, counted as reconnect.
- */
+/* Counts the fault and gives the connection up; the role's next turn makes a new one, counted as reconnect. */
 void client_fail(struct load *load, struct client *client, enum fault fault, const char *format, ...)
 {
     char why[128], text[512];

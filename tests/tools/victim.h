@@ -8,8 +8,7 @@
 
 /* The state letter of a process as in proc(5) /proc/PID/stat, 0 if it is gone. */
 char victim_state(pid_t pid);
-/* The children of a process, zombies included, as its main thread made or adopted them. How many were stored.
- */
+/* The children of a process, zombies included, as its main thread made or adopted them. How many were stored. */
 size_t victim_children(pid_t pid, pid_t *out, size_t capacity);
 /* The worker of a keeper: its only living child. 0 if there is none at this moment. */
 pid_t victim_worker(pid_t keeper);

@@ -1,5 +1,4 @@
-/* cmocka, with the headers that it wants included before it (cmocka.h, "These headers or their equivalents").
- */
+/* cmocka, with the headers that it wants included before it (cmocka.h, "These headers or their equivalents"). */
 #ifndef HOLDFAST_TESTS_UNIT_UNIT_H
 #define HOLDFAST_TESTS_UNIT_UNIT_H
 

@@ -44,15 +44,19 @@ static void the_state_is_read_past_a_name_with_brackets(void **state)
     }
     assert_int_equal(waitpid(child, &status, WUNTRACED), child);
     assert_int_equal(process_state(child), 'T');
+    assert_false(process_may_run(child));
     assert_int_equal(process_parent(child), getpid());
     siginfo_t info;
     kill(child, SIGKILL);
     assert_int_equal(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT), 0);
     assert_int_equal(process_state(child), 'Z');
+    assert_false(process_may_run(child));
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(process_state(child), 0);
+    assert_false(process_may_run(child));
     assert_int_equal(process_parent(child), 0);
     assert_int_equal(process_state(getpid()), 'R');
+    assert_true(process_may_run(getpid()));
 }
 
 int main(void)

@@ -4,7 +4,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mount.h> /* defines ARENA_BLOCK_SIZE, as core/arena.h does: the reason why this is a file of its own */
+#include <sys/mount.h>
 #include <unistd.h>
 
 static int write_text(const char *path, const char *text)

@@ -347,6 +347,30 @@ static void unused_extents_at_the_end_go_back_to_the_system(void **state)
     assert_int_equal(arena_block(&arena, 9 * ARENA_BLOCK_EXTENT)[0], 0);
 }
 
+/* Here the last extent of records would reach into the blocks, whose first one is the first that is given out. */
+static void unused_records_go_back_to_the_system_and_leave_the_blocks_alone(void **state)
+{
+    uint64_t before = bytes_allocated();
+    int64_t block;
+    (void)state;
+
+    if (!ARENA_SHARED)
+        skip();
+    assert_true(RECORDS % ARENA_RECORD_EXTENT != 0);
+    assert_int_equal(arena_record_reserve(&arena, RECORDS - 1), 0);
+    block = blocks_take(&blocks);
+    assert_int_equal(block, 0);
+    memset(arena_block(&arena, 0), 'x', ARENA_BLOCK_SIZE);
+    arena_record(&arena, ARENA_RECORD_EXTENT)->life = RECORD_OPEN; /* in the second extent */
+
+    assert_int_equal(arena_trim_records(&arena, 1), 3);
+    for (uint32_t i = 0; i < ARENA_BLOCK_SIZE; i++)
+        assert_int_equal(arena_block(&arena, 0)[i], 'x');
+    assert_int_equal(arena_record(&arena, ARENA_RECORD_EXTENT)->life, RECORD_OPEN);
+    assert_int_equal(bytes_allocated() - before,
+                     3 * ARENA_RECORD_EXTENT * sizeof(struct record) + ARENA_BLOCK_EXTENT * ARENA_BLOCK_SIZE);
+}
+
 /* --- the record --- */
 
 static void what_was_not_committed_has_not_happened(void **state)
@@ -420,6 +444,7 @@ int main(void)
         CASE(blocks_end_somewhere),
         CASE(a_block_is_claimed_by_one_record_only),
         CASE(unused_extents_at_the_end_go_back_to_the_system),
+        CASE(unused_records_go_back_to_the_system_and_leave_the_blocks_alone),
         CASE(what_was_not_committed_has_not_happened),
         CASE(a_death_never_shows_half_an_event),
     };
