@@ -23,6 +23,9 @@ int signals_init(struct signals *signals)
     sigdelset(&blocked, SIGTSTP);
     sigdelset(&blocked, SIGTTIN);
     sigdelset(&blocked, SIGTTOU);
+    /* A log at its size limit is not a reason to do anything; blocked it would come with every line. */
+    sigdelset(&blocked, SIGXFSZ);
+    (void)signal(SIGXFSZ, SIG_IGN);
     if (sigprocmask(SIG_SETMASK, &blocked, NULL) < 0)
         return err_from_errno(errno);
     signals->fd = signalfd(-1, &blocked, SFD_CLOEXEC | SFD_NONBLOCK);

@@ -14,7 +14,8 @@
 #define ACCEPTS_A_TURN 64
 #define ACCEPTS_IN_A_ROW 16 /* then it is a sibling's turn */
 #define PAUSE_NS (100 * NS_PER_MS)
-#define SPARE_DESCRIPTORS 128u /* for files, pool threads and what a revival opens */
+#define PAUSE_TOLD_NS (10 * NS_PER_S) /* the log hears of it no more often */
+#define SPARE_DESCRIPTORS 128u        /* for files, pool threads and what a revival opens */
 
 static int epoll_arm(struct worker *worker, struct record *record, int operation)
 {
@@ -88,10 +89,11 @@ static void serve_at_once(struct worker *worker, int fd)
  * clients wait in the queue. */
 static void accept_pause(struct worker *worker, enum log_event event, const char *reason)
 {
-    if (!worker->is_paused)
+    if (worker->now_ns >= worker->pause_told_ns + PAUSE_TOLD_NS || !worker->pause_told_ns)
         log_event(LOG_WARN, event, "reason=\"%s\" connections=%llu next=\"trying again every 100 ms\"",
                   reason, (unsigned long long)worker->arena.page->connections);
-    worker->is_paused = 1; /* told once, until something was accepted again */
+    if (worker->now_ns >= worker->pause_told_ns + PAUSE_TOLD_NS)
+        worker->pause_told_ns = worker->now_ns;
     worker->accept_again_ns = worker->now_ns + PAUSE_NS;
     for (unsigned i = 0; i < worker->settings->listener_count; i++)
         (void)epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL, FD_LISTENERS + (int)i, NULL);
@@ -105,7 +107,9 @@ static int accept_make_room(struct worker *worker)
     uint64_t in_use = worker->arena.page->connections + worker->files;
     uint64_t next = in_use + (uint64_t)worker_fixed_limit(settings) + SPARE_DESCRIPTORS;
 
-    if (settings->max_connections && worker->arena.page->connections >= settings->max_connections)
+    /* At a stop the queue is emptied: whoever waited there is answered, too. */
+    if (settings->max_connections && !worker->order_seen &&
+        worker->arena.page->connections >= settings->max_connections)
         return ERR_LIMIT;
     if (next >= worker->arena.core->record_count)
         return ERR_NO_DESCRIPTORS;
@@ -136,8 +140,15 @@ static int accept_one(struct worker *worker, unsigned listener)
             accept_pause(worker, LOG_EV_DESCRIPTORS_SHORT, strerror(errno));
         return result;
     }
-    MUST((uint32_t)fd < arena_records_limit(&worker->arena));
-    worker->is_paused = 0;
+    result = arena_record_reserve(&worker->arena,
+                                  (uint32_t)fd); /* made room for above; more are open than we knew */
+    if (result) {
+        close(fd);
+        intent->call = INTENT_NOTHING;
+        accept_pause(worker, LOG_EV_ARENA_SHORT, err_text(result));
+        return result;
+    }
+    worker_note_descriptor(worker, fd);
     worker_open_record(worker, fd, listener);
     COMPILER_BARRIER();
     intent->call = INTENT_NOTHING;

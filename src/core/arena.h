@@ -133,6 +133,7 @@ struct arena_core {
     _Atomic uint32_t blamed_crashes; /* record_head.crashes before the blame: it counts once */
     _Atomic uint32_t counters_lie;   /* the self-test failed: never guess, close instead */
     _Atomic uint64_t next_serial;    /* of connections; never 0 */
+    _Atomic uint32_t highest_fd;     /* ever in use by a connection or an open file: how far revival looks */
     struct arena_crash crash;
     struct intent intents[ARENA_THREADS];
 };

@@ -22,6 +22,7 @@
 #define ABORT_GRACE_NS NS_PER_S      /* between the watchdog's SIGABRT and its SIGKILL */
 #define STOP_GRACE_NS (2 * NS_PER_S) /* between the end of a stop's time and SIGKILL */
 #define CRASHES_MAX 1024             /* more than crash_limit can be */
+#define RETRY_NS (250 * NS_PER_MS)   /* between tries of a worker that lacks memory or descriptors */
 #define DUMP_LOOK_NS NS_PER_MS
 #define KILLS_FREE 100u /* SIGKILLs from outside a second that are answered without delay */
 #define KILLS_DELAY_NS (10 * NS_PER_MS)
@@ -200,6 +201,17 @@ static void log_death(struct keeper *keeper, pid_t pid, const siginfo_t *info, c
 }
 
 /* Writes into the arena who is to blame, before the crash report is cleared. */
+/* A worker's own: it crashed, or left without being told to. A signal that is none of a crash comes from outside. */
+static int is_own_fault(const siginfo_t *info, const struct arena_crash *crash)
+{
+    if (info->si_code == CLD_EXITED)
+        return 1;
+    if (has_report(crash))
+        return !crash->from_outside;
+    return info->si_status == SIGSEGV || info->si_status == SIGBUS || info->si_status == SIGABRT ||
+           info->si_status == SIGILL || info->si_status == SIGFPE;
+}
+
 static void judge_death(struct keeper *keeper, pid_t pid, const siginfo_t *info)
 {
     struct arena_core *core = keeper->arena.core;
@@ -211,7 +223,7 @@ static void judge_death(struct keeper *keeper, pid_t pid, const siginfo_t *info)
         return;
     }
     log_death(keeper, pid, info, is_hang ? "watchdog" : "crash");
-    if (is_hang || !is_reported || !core->crash.from_outside) {
+    if (is_hang || is_own_fault(info, &core->crash)) {
         core->fault_thread = is_reported && !is_hang ? (uint32_t)core->crash.thread : 0;
         core->fault = 1;
     }
@@ -233,6 +245,10 @@ static int worker_ended(struct keeper *keeper, pid_t pid, const siginfo_t *info)
         return 1;
     page->died_ns = keeper->now_ns;
     page->deaths++;
+    if (info->si_code == CLD_EXITED && info->si_status == KEEPER_EXIT_RETRY) {
+        keeper->clone_at_ns = keeper->now_ns + RETRY_NS;
+        return page->order == ARENA_ORDER_STOP;
+    }
     keeper->clone_at_ns = 0;
     judge_death(keeper, pid, info);
     if (keeper->clone_at_ns)

@@ -17,6 +17,7 @@
 
 /* Exit codes, as the master reads them. */
 #define KEEPER_EXIT_LEFT 0
+#define KEEPER_EXIT_RETRY 75  /* a worker of a slot with connections lacks something for now */
 #define KEEPER_EXIT_FAILED 78 /* a worker could not start and trying again does not mend it */
 
 /* The role: runs with the fixed descriptors of worker.h in place. Returns an exit code. `arguments` is argv, whose

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -50,6 +51,51 @@ void revival_finish_closes(struct arena *arena)
         close((int)number);
         record_set_life(record, RECORD_FREE);
     }
+}
+
+/* A stray has the lowest number that was free when it was made, so none is much higher than any that was noted. */
+static uint32_t descriptors_end(const struct arena *arena)
+{
+    uint32_t end = arena_records_limit(arena);
+
+    if (end <= arena->core->highest_fd)
+        end = arena->core->highest_fd + 1;
+    end += STRAYS_AHEAD;
+    return end < arena->core->record_count ? end : arena->core->record_count;
+}
+
+/* Marks what records refer to: themselves and the files they send. */
+static void mark_used(const struct arena *arena, uint32_t end, uint8_t *used)
+{
+    uint32_t limit = arena_records_limit(arena);
+
+    for (uint32_t number = 0; number < limit && number < end; number++) {
+        const struct record *record = &arena->records[number];
+        int file = record_head(record)->file_fd;
+
+        if (record->life == RECORD_FREE)
+            continue;
+        used[number] = 1;
+        if (record->life == RECORD_OPEN && file >= 0 && (uint32_t)file < end)
+            used[file] = 1;
+    }
+}
+
+void revival_close_strays(struct arena *arena, int first)
+{
+    const struct arena_core *core = arena->core;
+    const uint32_t end = descriptors_end(arena);
+    uint8_t *used = calloc(end, 1);
+
+    if (!used || core->intents[0].call == INTENT_ACCEPT) {
+        free(used); /* there may be a client among them: reconcile_descriptors looks closer */
+        return;
+    }
+    mark_used(arena, end, used);
+    for (int fd = first; fd < (int)end; fd++)
+        if (!used[fd] && fd != core->epoll_fd && fd != core->wakeup_fd && fd != core->keeper_pidfd)
+            close(fd);
+    free(used);
 }
 
 /* --- 1 settle --- */
@@ -221,10 +267,8 @@ static void adopt(struct revival *revival, int fd)
 static void reconcile_descriptors(struct revival *revival)
 {
     struct worker *worker = revival->worker;
-    uint32_t end = revival->limit + STRAYS_AHEAD;
+    uint32_t end = descriptors_end(&worker->arena);
 
-    if (end > worker->arena.core->record_count)
-        end = worker->arena.core->record_count;
     for (int fd = worker_fixed_limit(worker->settings); fd < (int)end; fd++) {
         int flags;
 

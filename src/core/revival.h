@@ -18,6 +18,9 @@
 
 /* Must come before the new worker opens its first descriptor. */
 void revival_finish_closes(struct arena *arena);
+/* Closes what the dead worker had open for itself, from descriptor `first` on, so that there are some to be had for what
+ * the new one needs, however many its clients use. */
+void revival_close_strays(struct arena *arena, int first);
 void revival_run(struct worker *worker);
 
 #endif

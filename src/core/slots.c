@@ -22,6 +22,7 @@
 #define LOSS_BACKOFF_FIRST_NS (100 * NS_PER_MS)
 #define LOSS_BACKOFF_LAST_NS (5 * NS_PER_S)
 #define LOSS_FORGIVEN_NS (10 * NS_PER_S)
+#define PREPARE_TRIES 20u
 #define KEEPER_OOM_SCORE (-500)
 #define RECORDS_MAX (1u << 20)
 
@@ -109,6 +110,8 @@ static void put_off(struct master *master, struct slot *slot, const char *step, 
     log_event(LOG_ERROR, LOG_EV_MASTER_FAILED, "slot=%u generation=%u step=\"%s\" error=\"%s\" next=retry",
               slot->state->number, slot->state->generation, step, err_text(error));
     slot->state->start_at_ns = master->now_ns + LOSS_BACKOFF_FIRST_NS;
+    if (!master->state->ready_told && ++slot->state->losses > PREPARE_TRIES)
+        master_fail(master, 1); /* at the first start nobody waits for better times */
 }
 
 static void prepare(struct master *master, struct slot *slot)

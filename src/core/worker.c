@@ -27,6 +27,7 @@
  * (recv(2) stops at the urgent mark), and no further edge comes for them. */
 #define LAST_EDGES (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)
 #define LISTENERS_LINGER_NS (100 * NS_PER_MS) /* handshakes under way when the stop began still arrive */
+#define LAST_DESCRIPTORS 48u                  /* not for files: a revival needs some */
 #define SPARE_EXTENTS 2u                      /* of records and blocks, for the next burst */
 #define LAST_ACCEPTS 64 /* turns of worker_accept, should the queue be filled all the same */
 #define MEMORY_LOOK_NS (50 * NS_PER_MS)
@@ -74,8 +75,17 @@ void worker_again_later(struct worker *worker, struct record *record)
     timers_set(&worker->timers, arena_number(&worker->arena, record), worker->now_ns + MEMORY_LOOK_NS);
 }
 
+int worker_may_open_file(const struct worker *worker)
+{
+    uint64_t in_use =
+        worker->arena.page->connections + worker->files + (uint64_t)worker_fixed_limit(worker->settings);
+
+    return in_use + LAST_DESCRIPTORS < worker->arena.core->record_count;
+}
+
 void worker_file_use(struct worker *worker, int fd)
 {
+    worker_note_descriptor(worker, fd);
     if (worker->side[fd].file_references++ == 0)
         worker->files++;
     MUST(worker->side[fd].file_references != 0);
@@ -126,8 +136,11 @@ static void take_signals(void)
 
 _Noreturn static void worker_cannot_start(struct worker *worker, const char *step, int error)
 {
-    log_event(LOG_ERROR, LOG_EV_WORKER_FAILED, "slot=%u step=\"%s\" error=\"%s\" errno=\"%s\"",
-              worker->arena.page->slot, step, err_text(error), strerror(errno));
+    log_event(LOG_ERROR, LOG_EV_WORKER_FAILED, "slot=%u step=\"%s\" error=\"%s\"", worker->arena.page->slot,
+              step, err_text(error));
+    if (worker->arena.page
+            ->connections) /* they are not given up for want of memory or descriptors: try again */
+        _exit(KEEPER_EXIT_RETRY);
     worker->arena.page->state = ARENA_STATE_FAILED;
     (void)!link_send(FD_LINK, LINK_FAILED, worker->arena.page->slot, worker->arena.page->generation, error);
     _exit(KEEPER_EXIT_FAILED);
@@ -545,7 +558,10 @@ _Noreturn void worker_run(struct arena *arena, const struct service *service,
     (void)prctl(PR_SET_NAME, "holdfast-worker");
     log_init(log_fd(), "worker");
     page->started_ns = clock_monotonic_ns();
-    revival_finish_closes(arena);
+    if (ARENA_SHARED && arena->core->epoll_fd >= 0) {
+        revival_finish_closes(arena);
+        revival_close_strays(arena, FD_LISTENERS + (int)settings->listener_count);
+    }
     be_an_ordinary_victim();
     worker_init(&worker, arena, service, settings);
     if (watch_keeper(&worker, keeper))

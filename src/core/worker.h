@@ -66,6 +66,7 @@ struct conn_side {
     uint8_t wants_memory;       /* look again at the next expiry, whatever the deadline */
     uint8_t is_working;         /* a pool job of this connection will come back to this process */
     uint8_t timing;             /* the class's: what the deadline is for */
+    uint64_t sent_seen;         /* bytes the peer had taken when it was last looked at (conn_drains) */
     uint32_t file_references;   /* users of this descriptor if it is an open file: records and caches */
 };
 
@@ -83,11 +84,12 @@ struct worker {
     void *application;
     uint64_t now_ns;
     uint64_t housekeeping_ns;
-    int keeps_house;          /* something may be given back in a while */
+    int keeps_house; /* something may be given back in a while */
+    uint64_t pause_told_ns;
     uint64_t accept_again_ns; /* when accepting was paused for want of something */
     uint64_t listeners_close_ns;
     int epoll_fd, link_fd;
-    int is_listening, is_draining, is_paused, is_revived;
+    int is_listening, is_draining, is_revived;
     unsigned accepted_in_a_row;
     uint32_t order_seen;
     uint32_t files; /* descriptors in use that are open files */
@@ -118,6 +120,15 @@ void worker_set_deadline(struct worker *worker, struct record *record, uint64_t 
 void worker_again(struct worker *worker, struct record *record);
 /* Drives the record again in a while: memory was short. */
 void worker_again_later(struct worker *worker, struct record *record);
+/* Remembers how high descriptors went. */
+static inline void worker_note_descriptor(struct worker *worker, int fd)
+{
+    if ((uint32_t)fd > worker->arena.core->highest_fd)
+        worker->arena.core->highest_fd = (uint32_t)fd;
+}
+
+/* 0 when the last free descriptors are reached, which a revival needs: answer 503 rather than open a file. */
+int worker_may_open_file(const struct worker *worker);
 /* Open files are shared by responses and caches and closed with their last user. A descriptor in a committed head
  * (record_head.file_fd) is counted again at a revival; all others are closed then. */
 void worker_file_use(struct worker *worker, int fd);

@@ -18,6 +18,7 @@
 
 #define TRIES 20 /* a master that dies under a question is followed by one that answers */
 #define TRY_AGAIN_MS 100
+#define ANSWER_MS 10000 /* how long to wait for a word where no --timeout says it */
 
 void (*ctl_default_control)(char *out);
 
@@ -94,6 +95,15 @@ static json_t *ask_once(int fd, const char *command)
     return NULL;
 }
 
+static void set_patience(int fd, const struct options *options)
+{
+    const uint64_t ms = options->timeout_ms ? options->timeout_ms : ANSWER_MS;
+    const struct timeval patience = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
+
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    errno = 0;
+}
+
 /* The answer's object, or NULL with *exit_code set and the reason printed. */
 static json_t *ask(const struct options *options, const char *command, int *exit_code)
 {
@@ -107,10 +117,13 @@ static json_t *ask(const struct options *options, const char *command, int *exit
             *exit_code = CONTROL_EXIT_NO_SERVER;
             return NULL;
         }
+        set_patience(fd, options);
         answer = ask_once(fd, command);
         fd_close(&fd);
         if (answer)
             return answer;
+        if (errno == EAGAIN)
+            break; /* it had its time */
         (void)poll(NULL, 0, TRY_AGAIN_MS);
     }
     fprintf(stderr,

@@ -568,6 +568,9 @@ void exchange_expired(struct worker *worker, struct record *record)
 
     if (is_reading && !conn_has_output(record, head))
         answer_timeout(worker, record);
+    else if (conn_has_output(record, head) && conn_drains(worker, record))
+        worker_set_deadline(worker, record,
+                            worker->now_ns + http_of(worker)->config->write_timeout_ms * NS_PER_MS);
     else
         conn_close(worker, record);
 }

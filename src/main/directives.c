@@ -339,7 +339,7 @@ static const struct directive http_directives[] = {
         .name = "write_timeout",
         .contexts = AT_TOP,
         .arguments = {{.name = "TIME", .kind = CONF_DURATION, .min = 1, .max = DAY_MS}},
-        .doc = "How long a client may take nothing of its response.",
+        .doc = "How long a client may take nothing of its response; at most twice that until it is noticed.",
         .example = "write_timeout 30s",
         .default_text = "`30s`",
         .apply = apply_write_timeout,

@@ -1,4 +1,5 @@
 /* The one executable: command line, and the roles that the anchor and the master start. */
+#include "base/fd.h"
 #include "base/log.h"
 #include "conf/value.h"
 #include "core/keeper.h"
@@ -9,7 +10,9 @@
 #include "main/service.h"
 #include "main/settings.h"
 
+#include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,7 +140,7 @@ static int command_help(int count, char **arguments);
 static const struct {
     const char *name;
     int (*run)(int count, char **arguments);
-    const char *usage, *what; /* NULL: a role, not shown */
+    const char *usage, *what; /* NULL: a role or another spelling, not shown */
 } commands[] = {
     {"run", command_run, "run [-c FILE] [-d] [--pid-file FILE]", "start the server (-d: in the background)"},
     {"files", command_files, "files DIR [--listen ADDR]", "serve a folder without a configuration"},
@@ -146,6 +149,9 @@ static const struct {
     {"stop", ctl_stop, "stop [--now] [--timeout DURATION]", "stop it: gracefully, or at once"},
     {"version", command_version, "version", "print the version"},
     {"help", command_help, "help", "print this"},
+    {"--version", command_version, NULL, NULL},
+    {"--help", command_help, NULL, NULL},
+    {"-h", command_help, NULL, NULL},
     {"master", role_master, NULL, NULL},
     {"loader", role_loader, NULL, NULL},
     {"keeper", role_keeper, NULL, NULL},
@@ -165,8 +171,21 @@ static int command_help(int count, char **arguments)
     return 0;
 }
 
+/* Whoever closes the standard descriptors would get our files as them. */
+static void hold_standard_descriptors(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    fd_close(&fd);
+}
+
 int main(int count, char **arguments)
 {
+    hold_standard_descriptors();
+    (void)signal(SIGXFSZ, SIG_IGN); /* a log at its size limit is no reason to die */
     ctl_default_control = settings_default_control;
     if (count < 2) {
         (void)command_help(count, arguments);

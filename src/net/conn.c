@@ -4,7 +4,9 @@
 #include "core/ledger.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #define SEND_SHARE (512u * 1024u) /* bytes a connection sends before the others have their turn */
@@ -203,6 +205,18 @@ int conn_flush(struct worker *worker, struct record *record)
         }
     }
     return 0;
+}
+
+int conn_drains(struct worker *worker, struct record *record)
+{
+    struct conn_side *side = worker_side(worker, record);
+    const uint64_t before = side->sent_seen;
+    int waiting = 0;
+
+    if (ioctl((int)arena_number(&worker->arena, record), SIOCOUTQ, &waiting))
+        return 0;
+    side->sent_seen = record->tx - (uint64_t)waiting;
+    return side->sent_seen != before;
 }
 
 void conn_settle(struct worker *worker, struct record *record)

@@ -44,6 +44,9 @@ void conn_put_file(struct worker *worker, struct record_head *head, int fd, uint
  * ERR_RESET and others: the connection is gone. */
 WARN_UNUSED int conn_flush(struct worker *worker, struct record *record);
 
+/* 1 if the peer has taken bytes since this was last asked (or was never asked): a slow reader is not a dead one, but the
+ * socket says that it can be written to only when a good part of its buffer is free. */
+int conn_drains(struct worker *worker, struct record *record);
 /* Gives back what is empty: blocks, a file that is through. */
 void conn_settle(struct worker *worker, struct record *record);
 /* 1 if output waits. */

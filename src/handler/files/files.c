@@ -146,6 +146,10 @@ static int open_wanted(struct files *files, struct wanted *wanted, struct cached
     struct stat status;
     int fd;
 
+    if (!worker_may_open_file(worker)) {
+        *reason = SLICE_LITERAL("out_of_descriptors");
+        return 503;
+    }
     if (files->roots[wanted->site] < 0 && open_root(files, wanted->site))
         return status_of_errno(errno, reason);
     fd = open_beneath(files->roots[wanted->site], wanted->path.at + 1);

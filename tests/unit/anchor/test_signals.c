@@ -72,8 +72,8 @@ static void every_number_up_to_64_can_wait_but_not_those_that_only_wake(void **s
     (void)state;
     for (int number = 1; number <= 64; number++) {
         if (number == SIGKILL || number == SIGSTOP || number == 32 || number == 33 || number == SIGTSTP ||
-            number == SIGTTIN || number == SIGTTOU)
-            continue; /* cannot be blocked, belong to the C library, or are left to the shell */
+            number == SIGTTIN || number == SIGTTOU || number == SIGXFSZ)
+            continue; /* cannot be blocked, belong to the C library, are left to the shell, or ignored */
         arrive(number);
         count++;
     }

@@ -10,12 +10,17 @@
 
 static struct talk talk;
 
+static int setup_family(int family)
+{
+    stub_reset();
+    talk_open(&talk, &stub_handler, family);
+    return 0;
+}
+
 static int setup(void **state)
 {
     (void)state;
-    stub_reset();
-    talk_open(&talk, &stub_handler, AF_UNIX);
-    return 0;
+    return setup_family(AF_UNIX);
 }
 
 static int teardown(void **state)
@@ -135,6 +140,9 @@ static void a_response_has_its_time_again_only_when_bytes_are_taken(void **state
     pass_ms(TALK_WRITE_MS / 2);
     say("GET /echo/more HTTP/1.1\r\nHost: x\r\n\r\n"); /* asking is not taking */
     assert_deadline_in(TALK_WRITE_MS / 2);
+    assert_true(
+        talk_pass(&talk, TALK_WRITE_MS * NS_PER_MS)); /* the first look: what was taken since is not known */
+    assert_int_equal(talk.record->life, RECORD_OPEN);
     assert_true(talk_pass(&talk, TALK_WRITE_MS * NS_PER_MS));
     assert_int_equal(talk.record->life, RECORD_FREE);
     assert_int_equal(talk.rig.worker.files, 0);
