@@ -284,11 +284,23 @@ static int refuse_missing(struct match *match, const struct directive_argument *
     return -1;
 }
 
+/* How many words the required positional arguments behind this one need at the least. */
+static size_t words_needed_after(const struct match *match, size_t number)
+{
+    const struct directive_argument *argument;
+    size_t needed = 0;
+    for (size_t i = number + 1; (argument = specification(match, i)); i++)
+        needed += !argument->keyword && !argument->optional;
+    return needed;
+}
+
 static int match_positional(struct match *match)
 {
     const struct directive_argument *argument;
     for (size_t i = 0; (argument = specification(match, i)); i++) {
         if (argument->keyword)
+            continue;
+        if (argument->optional && word_count(match) - match->next <= words_needed_after(match, i))
             continue;
         while (match->next < word_count(match) && keyword_next(match) < 0) {
             take_next(match, i);

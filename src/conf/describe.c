@@ -78,16 +78,46 @@ static void describe_directive(const struct directive *directive, FILE *out)
     fputs("\n", out);
 }
 
+/* The first context that a directive stands in; its description stands there. */
+static size_t home_of(const struct directive *directive)
+{
+    return (size_t)__builtin_ctz(directive->contexts);
+}
+
+typedef void (*visit_fn)(const struct directive *directive, FILE *out);
+
+/* Visits what stands in a context: what is at home there, or the others. Returns how many. */
+static size_t visit(const struct conf_grammar *grammar, size_t context, int at_home, visit_fn fn, FILE *out)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < grammar->table_count; i++) {
+        const struct directive_table *table = grammar->tables[i];
+        for (size_t k = 0; k < table->count; k++) {
+            const struct directive *directive = &table->directives[k];
+            if (!(directive->contexts >> context & 1u) || (home_of(directive) == context) != at_home)
+                continue;
+            count++;
+            if (fn)
+                fn(directive, out);
+        }
+    }
+    return count;
+}
+
+static void name_directive(const struct directive *directive, FILE *out)
+{
+    fprintf(out, "- `%s`\n", directive->name);
+}
+
 void conf_describe(const struct conf_grammar *grammar, FILE *out)
 {
     for (size_t context = 0; context < grammar->context_count; context++) {
         fprintf(out, "## %s %s\n\n", context ? "In" : "At", grammar->context_names[context]);
-        for (size_t i = 0; i < grammar->table_count; i++) {
-            const struct directive_table *table = &grammar->tables[i];
-            for (size_t k = 0; k < table->count; k++) {
-                if (table->directives[k].contexts >> context & 1u)
-                    describe_directive(&table->directives[k], out);
-            }
-        }
+        visit(grammar, context, 1, describe_directive, out);
+        if (!visit(grammar, context, 0, NULL, out))
+            continue;
+        fputs("These stand here, too, and mean what is said above:\n\n", out);
+        visit(grammar, context, 0, name_directive, out);
+        fputs("\n", out);
     }
 }

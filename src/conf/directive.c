@@ -25,9 +25,9 @@ static int walk_block(struct walk *walk, struct conf_node parent, int context, v
 static const struct directive *directive_at(const struct conf_grammar *grammar, size_t number)
 {
     for (size_t i = 0; i < grammar->table_count; i++) {
-        if (number < grammar->tables[i].count)
-            return &grammar->tables[i].directives[number];
-        number -= grammar->tables[i].count;
+        if (number < grammar->tables[i]->count)
+            return &grammar->tables[i]->directives[number];
+        number -= grammar->tables[i]->count;
     }
     return NULL;
 }
@@ -237,7 +237,7 @@ int conf_apply(const struct conf_tree *tree, const struct conf_grammar *grammar,
 {
     size_t count = 0;
     for (size_t i = 0; i < grammar->table_count; i++)
-        count += grammar->tables[i].count;
+        count += grammar->tables[i]->count;
     MUST(count <= DIRECTIVES_MAX && grammar->context_count <= DIRECTIVE_CONTEXTS_MAX);
     struct walk walk = {.grammar = grammar, .diagnostics = diagnostics};
     walk.values = calloc(CONF_ARGUMENTS_MAX, sizeof *walk.values);

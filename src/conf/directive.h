@@ -4,8 +4,8 @@
  * The tables are constants that src/main binds together; this folder knows none of the names. The same tables
  * check a configuration, build settings from it, and write the reference (conf_describe).
  *
- * Arguments are matched like this: first those without a keyword, in their order; then those with one, in any
- * order.
+ * Arguments are matched like this: first those without a keyword, in their order (an optional one is left out if
+ * the words only do for the required ones behind it); then those with one, in any order.
  *
  *   {.name = "N", .kind = CONF_COUNT}                                    crash_limit 5
  *   {.name = "WINDOW", .kind = CONF_DURATION, .keyword = "per"}                        per 10s
@@ -100,7 +100,7 @@ struct directive_table {
 };
 
 struct conf_grammar {
-    const struct directive_table *tables;
+    const struct directive_table *const *tables;
     size_t table_count;
     /* Names of the contexts for messages and headings: context_names[0] is "the top level"; the others read
      * as in "a site". */
@@ -127,7 +127,8 @@ WARN_UNUSED int conf_value_path(const struct conf_statement *statement, const st
 
 /* Writes the usage of a directive: "crash_limit N per WINDOW", "site ADDR... {". */
 void conf_format_usage(struct text *out, const struct directive *directive);
-/* Writes the reference of all directives as Markdown, by context, in the order of the tables. */
+/* Writes the reference of all directives as Markdown, by context, in the order of the tables; what was described
+ * for an earlier context is only named. */
 void conf_describe(const struct conf_grammar *grammar, FILE *out);
 
 #endif

@@ -13,7 +13,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define BACKLOG 4096 /* the kernel cuts it to net.core.somaxconn */
+#define DEFAULT_BACKLOG 4096
+#define DEFAULT_MODE 0666
 
 static int set_option(int fd, int level, int option, int value)
 {
@@ -55,17 +56,38 @@ static int make_room_for_unix(const struct core_listener *listener)
     return unlink(path);
 }
 
+/* The kernel cuts the backlog to net.core.somaxconn. */
+static int start_listening(int fd, const struct core_listener *listener)
+{
+    return listen(fd, listener->backlog ? (int)listener->backlog : DEFAULT_BACKLOG);
+}
+
+/* Before anybody can connect: until listen(2) whoever tries is refused. */
+static int hand_over_path(const char *path, const struct core_listener *listener)
+{
+    if (listener->has_owner && chown(path, listener->owner, listener->owner_group))
+        return -1;
+    return chmod(path, listener->mode ? listener->mode : DEFAULT_MODE);
+}
+
 static int open_unix(const struct core_listener *listener)
 {
     const char *path = ((const struct sockaddr_un *)&listener->address)->sun_path;
-    int fd;
+    int fd, error;
 
     if (make_room_for_unix(listener))
         return -1;
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd >= 0 && (bind(fd, (const struct sockaddr *)&listener->address, listener->length) ||
-                    chmod(path, 0666) || listen(fd, BACKLOG)))
+    if (fd < 0)
+        return -1;
+    if (bind(fd, (const struct sockaddr *)&listener->address, listener->length)) {
         fd_close(&fd); /* errno says why */
+    } else if (hand_over_path(path, listener) || start_listening(fd, listener)) {
+        error = errno;
+        fd_close(&fd);
+        (void)unlink(path);
+        errno = error;
+    }
     return fd;
 }
 
@@ -73,9 +95,9 @@ static int open_tcp(const struct core_listener *listener)
 {
     int fd = socket(listener->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP);
 
-    if (fd >= 0 &&
-        (set_tcp_options(fd, listener) ||
-         bind(fd, (const struct sockaddr *)&listener->address, listener->length) || listen(fd, BACKLOG)))
+    if (fd >= 0 && (set_tcp_options(fd, listener) ||
+                    bind(fd, (const struct sockaddr *)&listener->address, listener->length) ||
+                    start_listening(fd, listener)))
         fd_close(&fd); /* errno says why */
     return fd;
 }
@@ -84,7 +106,8 @@ static int open_tcp(const struct core_listener *listener)
 static int open_any_ipv4(const struct core_listener *listener)
 {
     const struct sockaddr_in6 *any = (const struct sockaddr_in6 *)&listener->address;
-    struct core_listener ipv4 = {.kind = CORE_LISTENER_IPV4, .length = sizeof(struct sockaddr_in)};
+    struct core_listener ipv4 = {
+        .kind = CORE_LISTENER_IPV4, .length = sizeof(struct sockaddr_in), .backlog = listener->backlog};
     struct sockaddr_in *address = (struct sockaddr_in *)&ipv4.address;
 
     address->sin_family = AF_INET;

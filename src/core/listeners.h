@@ -7,7 +7,8 @@
 
 /* Binds and listens. Returns the descriptor (non-blocking, CLOEXEC) or an error; `why` then says what failed.
  * The options that accepted sockets inherit are set here: SO_OOBINLINE (the ledger needs it), TCP_NODELAY,
- * SO_KEEPALIVE. A Unix socket whose path is left over from somebody dead is replaced; from somebody alive refused. */
+ * SO_KEEPALIVE. A Unix socket whose path is left over from somebody dead is replaced; from somebody alive refused.
+ * Its path gets the owner and the mode before anybody can connect; where that fails (EPERM) the path is removed. */
 WARN_UNUSED int listener_open(const struct core_listener *listener, char *why, size_t why_size);
 /* New connections are steered away: SYNs are dropped, handshakes under way still complete (classic BPF,
  * SO_ATTACH_FILTER, socket(7)); on a Unix socket connecting is refused, and what is in its queue

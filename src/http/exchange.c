@@ -5,8 +5,8 @@
 
 #include <string.h>
 
-#define HEAD_LIMIT 8192u    /* bytes of a request head */
-#define PIPELINE_ROOM 2048u /* in the ring, below which it is sent before another request is looked at */
+/* In the ring, before another request is looked at: then whatever a handler answers fits, and none is asked twice. */
+#define PIPELINE_ROOM (EXCHANGE_BODY_MAX + EXCHANGE_HEAD_MAX)
 #define STEPS_A_DRIVE 128
 #define LINGER_NS (2 * NS_PER_S)
 #define FRESH_NS NS_PER_S /* whoever has just connected is about to ask: not idle yet */
@@ -38,26 +38,6 @@ static struct exchange exchange_begin(struct worker *worker, struct record *reco
 }
 
 /* --- a request begins --- */
-
-static const struct http_site *site_find(const struct http *http, const struct record *record,
-                                         struct slice host)
-{
-    const struct http_site *any = NULL;
-
-    for (size_t s = 0; s < http->config->site_count; s++) {
-        const struct http_site *site = &http->config->sites[s];
-
-        for (size_t a = 0; a < site->address_count; a++) {
-            if (site->addresses[a].listener != record->listener)
-                continue;
-            if (!site->addresses[a].host[0])
-                any = site;
-            else if (slice_equals_nocase(slice_of(site->addresses[a].host), host))
-                return site;
-        }
-    }
-    return any;
-}
 
 static const struct handler *handler_of(const struct exchange *exchange)
 {
@@ -94,6 +74,7 @@ static void note_request(struct exchange *exchange, const struct h1_head *reques
                              (request->version_minor == 0 ? EXCHANGE_HTTP_1_0 : 0));
     state->body_left = request->content_length > 0 ? (uint64_t)request->content_length : 0;
     state->body_taken = 0;
+    state->body_limit = 0;
     state->chunks = (struct h1_chunks){0};
     memset(state->handler_state, 0, sizeof state->handler_state);
 }
@@ -121,20 +102,23 @@ static void body_ends(struct exchange *exchange)
     handler_of(exchange)->end(exchange);
 }
 
+static void serve(struct exchange *exchange)
+{
+    handler_of(exchange)->begin(exchange);
+}
+
 static void request_begin(struct exchange *exchange, const struct h1_head *request)
 {
     struct exchange_state *state = exchange->state;
 
     note_request(exchange, request);
     exchange->request = request;
-    exchange->site = site_find(exchange->http, exchange->record, request->host);
-    if (!exchange->site) {
-        exchange_respond_error(exchange, 404, SLICE_LITERAL("no_such_site"));
-        return;
-    }
     state->handler = is_test_path(exchange->http, request->path) ? exchange->http->test_handler : 0;
     blame_begins(exchange);
-    handler_of(exchange)->begin(exchange);
+    if (state->handler)
+        serve(exchange);
+    else
+        route_exchange(exchange, request, serve);
     blame_ends(exchange);
     if (state->step == EXCHANGE_READ_BODY && !request->has_body) {
         blame_begins(exchange);
@@ -152,16 +136,32 @@ static void end_transaction(struct exchange *exchange)
         record_commit(exchange->record);
 }
 
+static uint32_t head_limit(const struct http *http)
+{
+    return http->config->limits.max_header_size;
+}
+
 static int finds_head(struct exchange *exchange, struct slice input, uint32_t *length,
                       enum h1_refusal *refusal)
 {
     uint32_t available = (uint32_t)input.length;
-    int result = h1_head_find_end(input.at, available, HEAD_LIMIT, &exchange->state->scanned, length);
+    int result =
+        h1_head_find_end(input.at, available, head_limit(exchange->http), &exchange->state->scanned, length);
 
     if (result == ERR_PARTIAL)
         return 0;
-    *refusal = result ? h1_head_explain(input.at, available, HEAD_LIMIT) : H1_REFUSE_NOTHING;
+    *refusal = result ? h1_head_explain(input.at, available, head_limit(exchange->http)) : H1_REFUSE_NOTHING;
     return 1;
+}
+
+static enum h1_refusal over_limits(const struct http *http, const struct h1_head *request)
+{
+    const struct http_limits *limits = &http->config->limits;
+    size_t line = request->method_text.length + request->target.length + sizeof "  HTTP/1.1" - 1;
+
+    if (line > limits->max_request_line)
+        return H1_REFUSE_URI_TOO_LONG;
+    return request->field_count > limits->max_headers ? H1_REFUSE_FIELDS_TOO_MANY : H1_REFUSE_NOTHING;
 }
 
 static int step_read_head(struct exchange *exchange)
@@ -182,7 +182,9 @@ static int step_read_head(struct exchange *exchange)
     worker_side(exchange->worker, exchange->record)->timing = TIMING_NONE;
     state->request = exchange->http->next_request++;
     state->scanned = 0;
-    if (refusal == H1_REFUSE_NOTHING && h1_head_parse(input.at, length, &request, &refusal) == 0) {
+    if (refusal == H1_REFUSE_NOTHING && h1_head_parse(input.at, length, &request, &refusal) == 0)
+        refusal = over_limits(exchange->http, &request);
+    if (refusal == H1_REFUSE_NOTHING) {
         exchange->head->taken += length;
         request_begin(exchange, &request);
     } else {
@@ -224,7 +226,10 @@ static int body_by_chunks(struct exchange *exchange, struct slice input)
     exchange->head->taken += consumed;
     if (result == 0) {
         state->body_taken += data.length;
-        handler_of(exchange)->body(exchange, data);
+        if (state->body_limit && state->body_taken > state->body_limit)
+            refuse(exchange, H1_REFUSE_CONTENT_TOO_LARGE);
+        else
+            handler_of(exchange)->body(exchange, data);
     } else if (result == H1_CHUNKS_END) {
         body_ends(exchange);
     } else if (result != ERR_PARTIAL) {
@@ -635,7 +640,7 @@ static int skip_request(struct exchange *exchange)
     if (state->step == EXCHANGE_HANDLE)
         return 1;
     if (state->step != EXCHANGE_READ_HEAD ||
-        h1_head_find_end(input.at, (uint32_t)input.length, HEAD_LIMIT, &scanned, &length) ||
+        h1_head_find_end(input.at, (uint32_t)input.length, head_limit(exchange->http), &scanned, &length) ||
         h1_head_parse(input.at, length, &request, &refusal))
         return 0;
     note_request(exchange, &request);

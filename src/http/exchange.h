@@ -19,6 +19,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "http/config.h"
+#include "http/routes.h"
 #include "net/conn.h"
 #include "proto/h1.h"
 
@@ -50,9 +51,10 @@ struct exchange_state {
     uint8_t flags;   /* enum exchange_flag */
     uint8_t handler; /* index in http->handlers, while READ_BODY or HANDLE */
     uint8_t reserved;
-    uint32_t scanned;   /* how far the head was looked at, from `taken` */
-    uint64_t request;   /* serial of the request under way: unique in the slot */
-    uint64_t body_left; /* of a request body with Content-Length */
+    uint32_t scanned;    /* how far the head was looked at, from `taken` */
+    uint64_t request;    /* serial of the request under way: unique in the slot */
+    uint64_t body_left;  /* of a request body with Content-Length */
+    uint64_t body_limit; /* bytes it may have; 0: no limit */
     uint64_t body_taken;
     struct h1_chunks chunks;
     uint64_t handler_state[4];
@@ -95,16 +97,20 @@ struct exchange {
     struct record *record;
     struct record_head *head; /* the spare: an open transaction */
     struct exchange_state *state;
-    const struct h1_head *request; /* in begin only */
-    const struct http_site *site;  /* in begin only */
-    int failed;                    /* no memory: nothing of this transaction counts, try again later */
+    /* In begin only: */
+    const struct h1_head *request;
+    const struct http_route *route;            /* what answers */
+    const struct route_request *route_request; /* the request as routes see it */
+    struct slice path, query;                  /* after the route's edits; the path decoded */
+    int failed; /* no memory: nothing of this transaction counts, try again later */
 };
 
 /* --- for handlers --- */
 
 /* Answers with a body that fits into the ring beside the head (EXCHANGE_BODY_MAX bytes). `fields`: further header
  * lines, each ending in CRLF, or empty. */
-#define EXCHANGE_BODY_MAX 14336u
+#define EXCHANGE_BODY_MAX 11264u
+#define EXCHANGE_HEAD_MAX 4608u /* of a response */
 #define EXCHANGE_FIELDS_MAX 1024u
 void exchange_respond(struct exchange *exchange, int status, struct slice type, struct slice fields,
                       struct slice body);
@@ -115,7 +121,7 @@ void exchange_respond_file(struct exchange *exchange, int status, struct slice t
                            int fd, uint64_t offset, uint64_t length);
 /* Goes on to READ_BODY: the handler's body() and end() follow. */
 void exchange_want_body(struct exchange *exchange);
-/* Goes to HANDLE: the handler will call exchange_resumed from a job's `done`. */
+/* Goes to HANDLE: the handler will call exchange_reopen and exchange_finish from a job's `done`. */
 void exchange_wait(struct exchange *exchange);
 
 /* A ticket finds a waiting exchange again after a job, if it still is the same request. */
@@ -128,6 +134,16 @@ struct exchange_ticket exchange_ticket(const struct exchange *exchange);
 /* Opens the exchange of a ticket that waits in HANDLE: 1, then respond and call exchange_finish; or 0 if it is gone. */
 WARN_UNUSED int exchange_reopen(const struct exchange_ticket *ticket, struct exchange *exchange);
 void exchange_finish(struct exchange *exchange);
+
+/* Answers with the one line that the route's settings want beside `fields`, or nothing: Cache-Control. */
+struct slice exchange_cache_line(const struct exchange *exchange, char *memory, size_t size);
+
+/* --- for exchange.c --- */
+
+/* Finds the site and the route of a request, changes its path as they say, and calls `serve` with all of it filled in; or
+ * answers itself: 404, 413, 500, `respond`, `redirect`. */
+void route_exchange(struct exchange *exchange, const struct h1_head *request,
+                    void (*serve)(struct exchange *exchange));
 
 /* --- for the worker: the class --- */
 

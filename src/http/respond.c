@@ -2,11 +2,17 @@
 #include "http/exchange.h"
 
 #include "base/assert.h"
+#include "base/log.h"
+#include "http/respond_fields.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define HEAD_MAX 2048u
+#define FIELDS_SIZE 4096u /* of all lines that a configuration may change */
+#define HEAD_MAX 512u     /* of the others */
+#define HEAD_SIZE (HEAD_MAX + FIELDS_SIZE)
+_Static_assert(HEAD_SIZE <= EXCHANGE_HEAD_MAX && EXCHANGE_HEAD_MAX + EXCHANGE_BODY_MAX <= ARENA_BLOCK_SIZE,
+               "a response that is not a file fits into the ring");
 
 /* Looked at again when the loop's time has moved on: the wall clock is read a hundred times a second at most. */
 static struct slice http_date_now(struct http *http)
@@ -18,6 +24,13 @@ static struct slice http_date_now(struct http *http)
     return (struct slice){http->date, CLOCK_HTTP_DATE_SIZE - 1};
 }
 
+static void add_line(struct text *text, struct slice name, struct slice value)
+{
+    text_add(text, name);
+    text_add(text, value);
+    text_add(text, SLICE_LITERAL("\r\n"));
+}
+
 static void add_number_line(struct text *text, const char *name, uint64_t value)
 {
     text_add_c(text, name);
@@ -25,7 +38,41 @@ static void add_number_line(struct text *text, const char *name, uint64_t value)
     text_add(text, SLICE_LITERAL("\r\n"));
 }
 
-/* RFC 9112 section 4, RFC 9110 section 8.6: Content-Length always, also for HEAD. */
+/* The lines that a configuration may change. */
+static void add_fields(struct exchange *exchange, struct text *text, struct slice type, struct slice fields)
+{
+    const struct route_context context = {exchange->route, exchange->route_request};
+    char memory[FIELDS_SIZE];
+    struct text lines;
+
+    if (!exchange->route || !exchange->route->headers) {
+        text_add(text, SLICE_LITERAL("Server: holdfast\r\n"));
+        if (type.length)
+            add_line(text, SLICE_LITERAL("Content-Type: "), type);
+        text_add(text, fields);
+        return;
+    }
+    text_init(&lines, memory, sizeof memory);
+    text_add(&lines, SLICE_LITERAL("Server: holdfast\r\n"));
+    if (type.length)
+        add_line(&lines, SLICE_LITERAL("Content-Type: "), type);
+    text_add(&lines, fields);
+    if (lines.overflow || respond_change_fields(&lines, exchange->route->headers, &context)) {
+        log_event(LOG_WARN, LOG_EV_HANDLER_FAILED,
+                  "request=%llx reason=\"the header of the answer is too large\"",
+                  (unsigned long long)exchange->state->request);
+        text->overflow = 1;
+        return;
+    }
+    text_add(text, (struct slice){lines.at, lines.length});
+}
+
+/* RFC 9110 section 8.6: no Content-Length with 204, nor with 304, whose length is that of another response. */
+static int says_length(int status)
+{
+    return status != 204 && status != 304;
+}
+
 static void make_head(struct exchange *exchange, struct text *text, int status, struct slice type,
                       struct slice fields, uint64_t length)
 {
@@ -33,16 +80,12 @@ static void make_head(struct exchange *exchange, struct text *text, int status, 
     text_add_u64(text, (uint64_t)status);
     text_add(text, SLICE_LITERAL(" "));
     text_add(text, h1_reason_phrase(status));
-    text_add(text, SLICE_LITERAL("\r\nServer: holdfast\r\nDate: "));
+    text_add(text, SLICE_LITERAL("\r\nDate: "));
     text_add(text, http_date_now(exchange->http));
     text_add(text, SLICE_LITERAL("\r\n"));
-    if (type.length) {
-        text_add(text, SLICE_LITERAL("Content-Type: "));
-        text_add(text, type);
-        text_add(text, SLICE_LITERAL("\r\n"));
-    }
-    add_number_line(text, "Content-Length: ", length);
-    text_add(text, fields);
+    add_fields(exchange, text, type, fields);
+    if (says_length(status))
+        add_number_line(text, "Content-Length: ", length);
     if (exchange->state->flags & EXCHANGE_CLOSE)
         text_add(text, SLICE_LITERAL("Connection: close\r\n"));
     else if (exchange->state->flags & EXCHANGE_HTTP_1_0)
@@ -77,18 +120,29 @@ static int put_both(struct exchange *exchange, struct slice head, struct slice b
     return conn_put(exchange->worker, exchange->record, exchange->head, body);
 }
 
+/* The configuration's own lines did not fit: the answer goes without them, as an error. */
+static void too_large(struct exchange *exchange)
+{
+    MUST(exchange->route); /* our own lines always fit */
+    exchange->route = NULL;
+    exchange_respond_error(exchange, 500, SLICE_LITERAL("header_too_large"));
+}
+
 void exchange_respond(struct exchange *exchange, int status, struct slice type, struct slice fields,
                       struct slice body)
 {
-    char memory[HEAD_MAX + EXCHANGE_FIELDS_MAX];
+    char memory[HEAD_SIZE];
     struct text text;
 
     MUST(body.length <= EXCHANGE_BODY_MAX && fields.length <= EXCHANGE_FIELDS_MAX);
     decide_close(exchange);
     text_init(&text, memory, sizeof memory);
     make_head(exchange, &text, status, type, fields, body.length);
-    MUST(!text.overflow);
-    if (exchange->state->flags & EXCHANGE_HEAD_ONLY)
+    if (text.overflow) {
+        too_large(exchange);
+        return;
+    }
+    if (exchange->state->flags & EXCHANGE_HEAD_ONLY || !says_length(status))
         body.length = 0;
     if (put_both(exchange, (struct slice){text.at, text.length}, body))
         exchange->failed = 1;
@@ -112,14 +166,17 @@ void exchange_respond_error(struct exchange *exchange, int status, struct slice 
 void exchange_respond_file(struct exchange *exchange, int status, struct slice type, struct slice fields,
                            int fd, uint64_t offset, uint64_t length)
 {
-    char memory[HEAD_MAX + EXCHANGE_FIELDS_MAX];
+    char memory[HEAD_SIZE];
     struct text text;
 
     MUST(fields.length <= EXCHANGE_FIELDS_MAX);
     decide_close(exchange);
     text_init(&text, memory, sizeof memory);
     make_head(exchange, &text, status, type, fields, length);
-    MUST(!text.overflow);
+    if (text.overflow) {
+        too_large(exchange);
+        return;
+    }
     if (conn_put(exchange->worker, exchange->record, exchange->head, (struct slice){text.at, text.length})) {
         exchange->failed = 1;
         return;

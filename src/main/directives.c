@@ -1,11 +1,6 @@
 #include "main/directives.h"
 
-#include <limits.h>
-#include <stdlib.h>
-#include <string.h>
-
 #define MINUTE_MS 60000u
-#define DAY_MS 86400000u
 
 static uint64_t number_of(const struct conf_statement *statement, size_t argument)
 {
@@ -146,50 +141,7 @@ static int apply_test_hooks(void *into, const struct conf_statement *statement, 
 }
 #endif
 
-static int apply_files(void *into, const struct conf_statement *statement, void **child)
-{
-    const struct site_build *site = into;
-    const struct conf_value *value = conf_value(statement, 0);
-    char path[PATH_MAX];
-    (void)child;
-    if (conf_value_path(statement, value, path, sizeof path)) {
-        conf_refuse_value(statement, value, NULL, "the path is too long");
-        return 0;
-    }
-    if (site->build->lookup)
-        lookup_check_folder(statement, value, path);
-    site->site->root = strdup(path);
-    return site->site->root ? 0 : ERR_NO_MEMORY;
-}
-
-static int apply_index(void *into, const struct conf_statement *statement, void **child)
-{
-    const struct site_build *site = into;
-    const struct conf_value *value = conf_value(statement, 0);
-    (void)child;
-    if (strchr(value->text, '/') || strcmp(value->text, ".") == 0 || strcmp(value->text, "..") == 0) {
-        conf_refuse_value(statement, value, "such as index.html",
-                          "\"%s\" is not the name of a file in a folder", value->text);
-        return 0;
-    }
-    site->site->index = strdup(value->text);
-    return site->site->index ? 0 : ERR_NO_MEMORY;
-}
-
-static int finish_site(void *child, const struct conf_statement *statement)
-{
-    const struct site_build *site = child;
-    (void)statement;
-    if (!site->site->index)
-        site->site->index = strdup("index.html");
-    return site->site->index ? 0 : ERR_NO_MEMORY;
-}
-
 /* The tables. */
-
-#define AT_TOP (1u << CONTEXT_TOP)
-#define IN_SITE (1u << CONTEXT_SITE)
-#define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 static const struct directive process_directives[] = {
     {
@@ -290,7 +242,7 @@ static const struct directive process_directives[] = {
         .name = "log_level",
         .contexts = AT_TOP,
         .arguments = {{.name = "LEVEL", .kind = CONF_CHOICE, .words = log_levels}},
-        .doc = "The least important events that the error log shows.",
+        .doc = "The least important events that the log shows.",
         .example = "log_level warn",
         .default_text = "`info`",
         .apply = apply_log_level,
@@ -355,51 +307,22 @@ static const struct directive http_directives[] = {
         .apply = apply_test_hooks,
     },
 #endif
-    {
-        .name = "site",
-        .contexts = AT_TOP,
-        .arguments = {{.name = "ADDRESS", .kind = CONF_SITE_ADDRESS, .repeat = 1}},
-        .opens = CONTEXT_SITE,
-        .repeat = 1,
-        .required = 1,
-        .doc = "A site and where it is reached: `[HOST][:PORT]` or `unix:/PATH`. Without HOST it answers "
-               "every name "
-               "that no other site has, on all addresses of the machine; HOST can be a name, or an IP "
-               "address to "
-               "listen on. Without PORT it is 80.",
-        .example = "site example.com :8080 {\n    files /srv/www\n}",
-        .apply = site_apply,
-        .finish = finish_site,
-    },
-    {
-        .name = "files",
-        .contexts = IN_SITE,
-        .arguments = {{.name = "DIR", .kind = CONF_PATH}},
-        .required = 1,
-        .doc = "Answers with the files of a folder. A relative path starts from the configuration file's "
-               "folder.",
-        .example = "site :8080 {\n    files /srv/www\n}",
-        .apply = apply_files,
-    },
-    {
-        .name = "index",
-        .contexts = IN_SITE,
-        .arguments = {{.name = "NAME", .kind = CONF_WORD}},
-        .doc = "The file that answers for a folder.",
-        .example = "site :8080 {\n    files /srv/www\n    index start.html\n}",
-        .default_text = "`index.html`",
-        .apply = apply_index,
-    },
 };
 
-#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+static const struct directive_table process_table = {process_directives, COUNT_OF(process_directives)};
+static const struct directive_table http_table = {http_directives, COUNT_OF(http_directives)};
 
-static const struct directive_table tables[] = {
-    {process_directives, COUNT_OF(process_directives)},
-    {http_directives, COUNT_OF(http_directives)},
+/* The reference follows this order. */
+static const struct directive_table *const tables[] = {
+    &process_table,    &http_table,        &limit_directives,    &listen_directives, &site_directives,
+    &route_directives, &answer_directives, &response_directives, &match_directives,
 };
 
-static const char *const context_names[] = {[CONTEXT_TOP] = "the top level", [CONTEXT_SITE] = "a site"};
+static const char *const context_names[] = {[CONTEXT_TOP] = "the top level",
+                                            [CONTEXT_SITE] = "a site",
+                                            [CONTEXT_ROUTE] = "a route",
+                                            [CONTEXT_MATCH] = "a match",
+                                            [CONTEXT_LISTEN] = "a listen"};
 
 const struct conf_grammar directives_grammar = {
     .tables = tables,

@@ -1,37 +1,113 @@
-/* The table of directives, and what their callbacks work on. Shared by directives.c, site.c and settings.c.
- */
+/* The tables of directives, and what their callbacks work on. Each file of this folder that has directives has a table
+ * of them at its end; directives.c binds the tables together. */
 #ifndef HOLDFAST_MAIN_DIRECTIVES_H
 #define HOLDFAST_MAIN_DIRECTIVES_H
 
 #include "conf/directive.h"
 #include "core/settings.h"
 #include "http/config.h"
+#include "http/routes.h"
 #include "main/lookup.h"
 
-enum directive_context { CONTEXT_TOP, CONTEXT_SITE };
+#define DAY_MS 86400000u
+
+enum directive_context { CONTEXT_TOP, CONTEXT_SITE, CONTEXT_ROUTE, CONTEXT_MATCH, CONTEXT_LISTEN };
+
+#define AT_TOP (1u << CONTEXT_TOP)
+#define IN_SITE (1u << CONTEXT_SITE)
+#define IN_ROUTE (1u << CONTEXT_ROUTE)
+#define IN_MATCH (1u << CONTEXT_MATCH)
+#define IN_LISTEN (1u << CONTEXT_LISTEN)
+#define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
+#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 struct build;
 
-/* What the callbacks in a site get. */
-struct site_build {
+/* What the callbacks at the top level, in a site and in a route get. In the storage of the configuration, so that it
+ * stays where it is; of no use once the configuration is built. */
+struct block_build {
     struct build *build;
-    struct http_site *site; /* borrowed; stays where it is as long as its block is read */
+    struct http_route *route;
+    struct block_build *outer; /* the block around it; NULL: the top level */
+    struct block_build *next;  /* in the order of the text */
+
+    struct conf_node node;        /* where the block stands; none: the top level */
+    struct conf_node answer_node; /* what answers; none yet */
+    /* The highest {match.N} in the block, and where; -1: none. */
+    int highest_group;
+    struct conf_node group_node;
+    size_t group_argument;
+    size_t mistakes_before; /* of the whole configuration, when the block began */
+    size_t mistakes_inside; /* in the blocks of routes in it */
+    int has_mistakes;       /* of its own: nothing is to be concluded from what it says */
+
+    size_t header_count, edit_count; /* own ones */
+    const struct route_header **header_end;
+    const struct route_edit **edit_end;
 };
 
-/* What the callbacks at the top level get. */
+/* What the callbacks in `match` and `not` get. */
+struct match_build {
+    struct build *build;
+    struct route_test **end; /* where the next one is tied on */
+};
+
+/* What the callbacks in `listen` get. */
+struct listen_build {
+    struct build *build;
+    struct listen_build *next;
+    struct conf_node node;
+    struct conf_address address;
+    struct core_listener options; /* only those that a listener can be given */
+};
+
+/* All that is known while a configuration is built. */
 struct build {
+    struct block_build top; /* first: what stands at the top level and in blocks gets a block_build */
     struct core_settings *core;
     struct http_config *http;
-    struct lookup *lookup;        /* NULL: the world is not looked at */
-    struct conf_node *site_nodes; /* owned; where each site stands */
-    size_t address_count;         /* of all sites */
+    struct lookup *lookup;                    /* NULL: the world is not looked at */
+    const struct settings_resolved *resolved; /* what was seen then; NULL: never looked */
+    struct conf_node *site_nodes;             /* owned; where each site stands */
+    size_t address_count;                     /* of all sites */
     unsigned automatic_workers;
-    struct site_build open_site; /* the one whose block is being read */
+    struct block_build *first_block, **block_end; /* all sites and routes */
+    struct listen_build *first_listen, **listen_end;
 };
 
 extern const struct conf_grammar directives_grammar;
 
-/* Of `site`: site.c. */
-int site_apply(void *into, const struct conf_statement *statement, void **child);
+extern const struct directive_table site_directives;     /* site.c */
+extern const struct directive_table listen_directives;   /* listen.c */
+extern const struct directive_table limit_directives;    /* limits.c */
+extern const struct directive_table route_directives;    /* route.c */
+extern const struct directive_table match_directives;    /* match.c */
+extern const struct directive_table answer_directives;   /* answers.c */
+extern const struct directive_table response_directives; /* response.c */
+
+/* A new block inside of another one; its route is a new child of that one's. `text` is what is shown of it. NULL: no
+ * memory. Of route.c. */
+struct block_build *block_new(struct block_build *outer, const struct conf_statement *statement,
+                              const char *text);
+/* The directive_finish_fn of sites and routes. Of route.c. */
+int block_finish(void *child, const struct conf_statement *statement);
+/* When all blocks are read: judges them together and gives them what they have from outside. Of route.c. */
+WARN_UNUSED int routes_finish(struct build *build, struct diagnostics *diagnostics);
+/* When all sites are read: gives their listeners the options. Of listen.c. */
+void listen_finish(struct build *build, struct diagnostics *diagnostics);
+
+/* Compiles a value as a template and notes its {match.N}. 0 and *compiled, NULL if it was refused; ERR_NO_MEMORY. Of
+ * response.c. */
+WARN_UNUSED int block_compile_template(struct block_build *block, const struct conf_statement *statement,
+                                       const struct conf_value *value, const struct template **compiled);
+/* All values of an argument as slices in the storage. 0 or ERR_NO_MEMORY. Of match.c. */
+WARN_UNUSED int build_take_words(struct build *build, const struct conf_statement *statement, size_t argument,
+                                 const struct slice **words, size_t *count);
+/* The patterns of an argument; those that are wrong are refused. 0 or ERR_NO_MEMORY. Of match.c. */
+WARN_UNUSED int build_take_patterns(struct build *build, const struct conf_statement *statement,
+                                    size_t argument, const struct path_pattern **patterns, size_t *count);
+
+/* A number's place in a struct, for directives that only set one. */
+#define NUMBER_OF(statement, argument) (conf_value(statement, argument)->number)
 
 #endif

@@ -135,6 +135,44 @@ static void resolve_default_user(struct lookup *lookup, struct conf_node root)
         resolve_groups(resolved, user->pw_name);
 }
 
+/* The group of an owner, once the user's own one stands in *group. 0, or ERR_NOT_FOUND: reported. */
+static int find_owner_group(const struct conf_statement *statement, const struct conf_value *value,
+                            const char *name, gid_t *group)
+{
+    const struct group *known = name ? getgrnam(name) : NULL;
+    if (known)
+        *group = known->gr_gid;
+    else if (name && !is_number(name, group)) {
+        conf_refuse_value(statement, value, NULL, "there is no group \"%.200s\"", name);
+        return ERR_NOT_FOUND;
+    }
+    return 0;
+}
+
+void lookup_owner(struct lookup *lookup, const struct conf_statement *statement,
+                  const struct conf_value *value, uid_t *user, gid_t *group)
+{
+    char name[256];
+    const char *colon = strchr(value->text, ':');
+    size_t length = colon ? (size_t)(colon - value->text) : strlen(value->text);
+    *user = CORE_NOBODY;
+    *group = CORE_NOBODY;
+    snprintf(name, sizeof name, "%.*s", (int)(length < sizeof name ? length : sizeof name - 1), value->text);
+    const struct passwd *known = getpwnam(name);
+    if (known) {
+        *user = known->pw_uid;
+        *group = known->pw_gid;
+    } else if (!is_number(name, user)) {
+        conf_refuse_value(statement, value, NULL, "there is no user \"%s\"", name);
+        return;
+    }
+    if (find_owner_group(statement, value, colon ? colon + 1 : NULL, group))
+        return;
+    if (lookup->purpose == SETTINGS_START && geteuid() != 0 && *user != geteuid())
+        conf_refuse_value(statement, value, "leave it out, or start as root",
+                          "only root can give a socket to another user");
+}
+
 static uint32_t online_cpus(void)
 {
     cpu_set_t set;

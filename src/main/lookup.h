@@ -5,6 +5,8 @@
 #include "conf/directive.h"
 #include "main/settings.h"
 
+#include <sys/types.h>
+
 struct lookup {
     enum settings_purpose purpose;
     struct settings_resolved *resolved;
@@ -15,6 +17,9 @@ struct lookup {
 /* Refuses the value if `path` is not a folder that can be looked at. */
 void lookup_check_folder(const struct conf_statement *statement, const struct conf_value *value,
                          const char *path);
+/* Finds who USER[:GROUP] is; refuses the value if that is nobody. */
+void lookup_owner(struct lookup *lookup, const struct conf_statement *statement,
+                  const struct conf_value *value, uid_t *user, gid_t *group);
 /* Fills lookup->resolved; reports at `root` what has no statement of its own. */
 void lookup_finish(struct lookup *lookup, struct conf_node root);
 

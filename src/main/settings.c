@@ -2,6 +2,7 @@
 
 #include "main/directives.h"
 #include "main/lookup.h"
+#include "proto/h1.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,8 @@ const struct conf_grammar *settings_grammar(void)
 {
     return &directives_grammar;
 }
+
+#define DEFAULT_MAX_BODY (64ull << 20)
 
 static void set_defaults(struct core_settings *core, struct http_config *http)
 {
@@ -31,13 +34,29 @@ static void set_defaults(struct core_settings *core, struct http_config *http)
         .header_timeout_ms = 10000,
         .body_timeout_ms = 30000,
         .write_timeout_ms = 30000,
+        .limits = {.max_header_size = 8192, .max_headers = H1_FIELDS_MAX, .max_request_line = 8192},
     };
 }
 
-/* Takes what the loader found out, if it is there. 0 or ERR_VERSION. */
-static int take_resolved(struct core_settings *core, const struct conf_tree *tree)
+/* The route around all sites: what holds where nobody says anything. 0 or ERR_NO_MEMORY. */
+static int make_outermost_route(struct http_config *http)
+{
+    static const struct slice index_names[] = {{"index.html", 10}};
+    http->route = route_new(&http->storage, NULL);
+    if (!http->route)
+        return ERR_NO_MEMORY;
+    http->route_count = 1;
+    http->route->settings =
+        (struct route_settings){.index = index_names, .index_count = 1, .max_body = DEFAULT_MAX_BODY};
+    return 0;
+}
+
+/* Takes what the loader found out, if it is there; *found is NULL if not. 0 or ERR_VERSION. */
+static int take_resolved(struct core_settings *core, const struct conf_tree *tree,
+                         const struct settings_resolved **found)
 {
     struct slice bytes;
+    *found = NULL;
     if (conf_tree_blob(tree, SETTINGS_BLOB, &bytes))
         return 0;
     const struct settings_resolved *resolved = (const void *)bytes.at;
@@ -54,18 +73,38 @@ static int take_resolved(struct core_settings *core, const struct conf_tree *tre
     for (size_t i = 0; i < resolved->group_count; i++)
         core->groups[i] = resolved->groups[i];
     memcpy(core->control_path, resolved->control_path, sizeof core->control_path);
+    *found = resolved;
     return 0;
+}
+
+/* What concerns several blocks, and can only be judged when all are read. */
+static int finish(struct build *build, struct diagnostics *diagnostics)
+{
+    listen_finish(build, diagnostics);
+    return routes_finish(build, diagnostics);
 }
 
 static int build_with(const struct conf_tree *tree, struct core_settings *core, struct http_config *http,
                       struct lookup *lookup, struct diagnostics *diagnostics)
 {
+    const struct settings_resolved *resolved;
     set_defaults(core, http);
-    int error = take_resolved(core, tree);
+    int error = take_resolved(core, tree, &resolved);
+    if (!error)
+        error = make_outermost_route(http);
     if (error)
         return error;
-    struct build build = {.core = core, .http = http, .lookup = lookup, .automatic_workers = core->workers};
+    struct build build = {.core = core,
+                          .http = http,
+                          .lookup = lookup,
+                          .resolved = resolved,
+                          .automatic_workers = core->workers};
+    build.top = (struct block_build){.build = &build, .route = http->route, .highest_group = -1};
+    build.block_end = &build.first_block;
+    build.listen_end = &build.first_listen;
     error = conf_apply(tree, &directives_grammar, &build, diagnostics);
+    if (!error)
+        error = finish(&build, diagnostics);
     free(build.site_nodes);
     return error;
 }
@@ -101,6 +140,8 @@ void settings_fini_http(struct http_config *http)
         free(site->index);
     }
     free(http->sites);
+    free(http->folders);
+    storage_fini(&http->storage);
     *http = (struct http_config){0};
 }
 

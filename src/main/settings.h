@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #define SETTINGS_BLOB "resolved"
-#define SETTINGS_RESOLVED_VERSION 1u
+#define SETTINGS_RESOLVED_VERSION 2u
 
 /* What the loader looked up; the blob's bytes. */
 struct settings_resolved {
@@ -26,6 +26,8 @@ struct settings_resolved {
     uint32_t group_count;
     uint32_t groups[CORE_GROUPS_MAX];
     char control_path[CORE_PATH_MAX]; /* the default */
+    /* Of Unix sockets whose `listen` has an `owner`, by number of the listener. */
+    uint32_t owners[CORE_LISTENERS_MAX], owner_groups[CORE_LISTENERS_MAX];
 };
 
 /* Fills both from a snapshot. `http` is the caller's to release with settings_fini_http, also after an error.

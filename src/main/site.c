@@ -156,22 +156,65 @@ static struct http_site *add_site(struct build *build, const struct conf_stateme
     return &sites[count - 1];
 }
 
-int site_apply(void *into, const struct conf_statement *statement, void **child)
+static void add_words(struct text *out, const struct conf_statement *statement)
+{
+    for (size_t i = 0; i < statement->counts[0]; i++)
+        text_add_f(out, "%s%s", i ? " " : "", statement->values[0][i].text);
+}
+
+static int apply_site(void *into, const struct conf_statement *statement, void **child)
 {
     struct build *build = into;
+    char words[256];
+    struct text text;
     if (build->http->site_count == HTTP_SITES_MAX) {
         conf_refuse(statement, NULL, "this would be more than %d sites", HTTP_SITES_MAX);
         return 0;
     }
     struct http_site *site = add_site(build, statement);
-    if (!site)
+    text_init(&text, words, sizeof words);
+    add_words(&text, statement);
+    struct block_build *block = site ? block_new(&build->top, statement, words) : NULL;
+    if (!block)
         return ERR_NO_MEMORY;
+    site->route = block->route;
     for (size_t i = 0; i < statement->counts[0]; i++) {
         int error = add_address(build, site, statement, &statement->values[0][i]);
         if (error)
             return error;
     }
-    build->open_site = (struct site_build){build, site};
-    *child = &build->open_site;
+    *child = block;
     return 0;
 }
+
+static int finish_site(void *child, const struct conf_statement *statement)
+{
+    const struct block_build *block = child;
+    struct http_config *http = block->build->http;
+    struct http_site *site = &http->sites[http->site_count - 1];
+    if (!site->index)
+        site->index = strdup("index.html");
+    return site->index ? block_finish(child, statement) : ERR_NO_MEMORY;
+}
+
+static const struct directive directives[] = {
+    {
+        .name = "site",
+        .contexts = AT_TOP,
+        .arguments = {{.name = "ADDRESS", .kind = CONF_SITE_ADDRESS, .repeat = 1}},
+        .opens = CONTEXT_SITE,
+        .repeat = 1,
+        .required = 1,
+        .doc = "A site and where it is reached: `[HOST][:PORT]` or `unix:/PATH`. Without HOST it answers "
+               "every name that no other site has, on all addresses of the machine; HOST can be a name, or "
+               "an IP "
+               "address to listen on. Without PORT it is 80. What is said in it answers for all paths that "
+               "no route "
+               "in it takes; if nothing answers, it is 404.",
+        .example = "site example.com :8080 {\n    files /srv/www\n}",
+        .apply = apply_site,
+        .finish = finish_site,
+    },
+};
+
+const struct directive_table site_directives = {directives, COUNT_OF(directives)};

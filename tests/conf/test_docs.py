@@ -82,3 +82,13 @@ def test_every_test_that_a_document_names_is_there():
                 missing.append(f"{document.relative_to(ROOT)}: {last.name}::{function}")
     assert named > 20
     assert not missing, "\n".join(missing)
+
+
+def test_every_value_of_the_moment_is_in_the_document():
+    table = (ROOT / "src" / "http" / "template.h").read_text()
+    rows = re.findall(r'X\((\w+), "([^"]+)",\s*"([^"]+)"\)', table.replace("\\\n", " "))
+    assert len(rows) > 10
+    document = (ROOT / "docs" / "config.md").read_text()
+    for constant, name, words in rows:
+        argument = ("N" if constant == "CAPTURE" else "NAME") if name.endswith(".") else ""
+        assert f"| `{{{name}{argument}}}` | {words} |" in document

@@ -6,6 +6,7 @@
 #include "conf/image.h"
 #include "conf/parse.h"
 #include "conf/tree.h"
+#include "http/routes.h"
 #include "main/settings.h"
 
 #include <stdlib.h>
@@ -36,7 +37,8 @@ static void check_settings(const struct core_settings *core, const struct http_c
     MUST(http->site_count >= 1);
     for (size_t i = 0; i < http->site_count; i++) {
         const struct http_site *site = &http->sites[i];
-        MUST(site->root && site->root[0] == '/' && site->index && site->index[0]);
+        MUST((!site->root || site->root[0] == '/') && site->index && site->index[0]);
+        MUST(site->route && site->route->parent == http->route);
         MUST(site->address_count >= 1);
         for (size_t k = 0; k < site->address_count; k++)
             MUST(site->addresses[k].listener < core->listener_count && site->addresses[k].host);

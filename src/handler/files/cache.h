@@ -3,7 +3,9 @@
 #define HOLDFAST_HANDLER_FILES_CACHE_H
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "core/worker.h"
+#include "http/etag.h"
 
 #include <sys/stat.h>
 
@@ -14,10 +16,11 @@ struct cached_file {
     uint32_t hash, site;
     uint64_t checked_ns, used_ns; /* when the file was opened or looked at; when it was last served */
     struct stat status;
-    int fd;            /* one use of worker_file_use; -1: the content is all that is needed */
-    char *content;     /* owned; NULL: too large */
-    struct slice type; /* static */
-    char fields[160];  /* Last-Modified and ETag, finished header lines */
+    int fd;        /* one use of worker_file_use; -1: the content is all that is needed */
+    char *content; /* owned; NULL: too large */
+    char modified[CLOCK_HTTP_DATE_SIZE]; /* as Last-Modified says it */
+    struct slice etag;                   /* in etag_memory */
+    char etag_memory[ETAG_SIZE];
     size_t path_length;
     char *path; /* owned; NULL: the entry is free */
 };

@@ -4,6 +4,11 @@
 #include "base/log.h"
 #include "handler/files/cache.h"
 #include "handler/files/types.h"
+#include "http/conditional.h"
+#include "http/escape.h"
+#include "http/etag.h"
+#include "http/negotiate.h"
+#include "http/range.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,14 +24,14 @@
 
 struct files {
     struct http *http;
-    int *roots; /* owned; by site */
+    int *roots; /* owned; by number of the folder in http_config.folders; -1: could not be opened yet */
     struct file_cache cache;
 };
 
-/* What a request asks for. */
+/* What is looked for: a path in a folder. */
 struct wanted {
-    uint32_t site;
-    struct slice path; /* decoded, beginning with '/', an index name appended where it ends with one */
+    uint32_t folder;
+    struct slice path; /* decoded, beginning with '/'; points to memory, NUL-terminated */
     char memory[PATH_LIMIT];
 };
 
@@ -45,39 +50,32 @@ static int has_hidden_segment(struct slice path)
     return 0;
 }
 
-/* 0; or the HTTP status that refuses it, with a reason. */
-static int want(struct exchange *exchange, struct wanted *wanted, struct slice *reason)
+/* Adds a piece; 0, or ERR_LIMIT. */
+static int want_more(struct wanted *wanted, struct slice piece)
 {
-    const char *index = exchange->site->index;
-    uint32_t length = 0;
-
-    wanted->site = (uint32_t)(exchange->site - exchange->http->config->sites);
-    if (h1_path_decode(exchange->request->path, wanted->memory, PATH_LIMIT - 256, &length)) {
-        *reason = SLICE_LITERAL("bad_path");
-        return 400;
-    }
-    wanted->path = (struct slice){wanted->memory, length};
-    if (has_hidden_segment(wanted->path)) {
-        *reason = SLICE_LITERAL("hidden_file");
-        return 404;
-    }
-    if (wanted->memory[length - 1] == '/' && strlen(index) < 255) {
-        memcpy(wanted->memory + length, index, strlen(index));
-        length += (uint32_t)strlen(index);
-    }
-    wanted->memory[length] = '\0';
-    wanted->path.length = length;
+    if (wanted->path.length + piece.length >= PATH_LIMIT)
+        return ERR_LIMIT;
+    memcpy(wanted->memory + wanted->path.length, piece.at, piece.length);
+    wanted->path.length += piece.length;
+    wanted->memory[wanted->path.length] = '\0';
     return 0;
 }
 
-/* 0, or -1 with errno set. */
-static int open_root(struct files *files, size_t site)
+static int want(struct wanted *wanted, uint32_t folder, struct slice path)
 {
-    int fd = open(files->http->config->sites[site].root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    wanted->folder = folder;
+    wanted->path = (struct slice){wanted->memory, 0};
+    return want_more(wanted, path);
+}
+
+/* 0, or -1 with errno set. */
+static int open_root(struct files *files, size_t folder)
+{
+    int fd = open(files->http->config->folders[folder], O_PATH | O_DIRECTORY | O_CLOEXEC);
 
     if (fd < 0)
         return -1;
-    files->roots[site] = fd;
+    files->roots[folder] = fd;
     worker_file_use(files->http->worker, fd);
     return 0;
 }
@@ -105,17 +103,16 @@ static int status_of_errno(int number, struct slice *reason)
     return number == EMFILE || number == ENFILE || number == ENOMEM ? 503 : 500;
 }
 
-static void describe(struct cached_file *file, struct slice path)
+static void describe(struct cached_file *file)
 {
-    char date[CLOCK_HTTP_DATE_SIZE];
-    struct text text;
+    const struct etag_source source = {.size = (uint64_t)file->status.st_size,
+                                       .modified_s = file->status.st_mtim.tv_sec,
+                                       .modified_ns = (uint32_t)file->status.st_mtim.tv_nsec,
+                                       .inode = file->status.st_ino,
+                                       .coding = CODING_IDENTITY};
 
-    clock_http_date(file->status.st_mtim.tv_sec, date);
-    text_init(&text, file->fields, sizeof file->fields);
-    text_add_f(&text, "Last-Modified: %s\r\nETag: \"%llx-%llx-%lx\"\r\n", date,
-               (unsigned long long)file->status.st_size, (unsigned long long)file->status.st_mtim.tv_sec,
-               (unsigned long)file->status.st_mtim.tv_nsec);
-    file->type = types_of_path(path);
+    clock_http_date(file->status.st_mtim.tv_sec, file->modified);
+    file->etag = etag_write(&source, file->etag_memory);
 }
 
 /* Small files are read whole; then their descriptor is not needed any more. */
@@ -150,9 +147,9 @@ static int open_wanted(struct files *files, struct wanted *wanted, struct cached
         *reason = SLICE_LITERAL("out_of_descriptors");
         return 503;
     }
-    if (files->roots[wanted->site] < 0 && open_root(files, wanted->site))
+    if (files->roots[wanted->folder] < 0 && open_root(files, wanted->folder))
         return status_of_errno(errno, reason);
-    fd = open_beneath(files->roots[wanted->site], wanted->path.at + 1);
+    fd = open_beneath(files->roots[wanted->folder], wanted->path.at + 1);
 
     if (fd < 0)
         return status_of_errno(errno, reason);
@@ -162,7 +159,7 @@ static int open_wanted(struct files *files, struct wanted *wanted, struct cached
         return S_ISDIR(status.st_mode) ? 301 : 404;
     }
     worker_file_use(worker, fd);
-    file = cache_place(&files->cache, wanted->site, wanted->path);
+    file = cache_place(&files->cache, wanted->folder, wanted->path);
     if (!file) {
         worker_file_drop(worker, fd);
         *reason = SLICE_LITERAL("no_memory");
@@ -171,7 +168,7 @@ static int open_wanted(struct files *files, struct wanted *wanted, struct cached
     file->fd = fd;
     file->status = status;
     file->checked_ns = worker->now_ns;
-    describe(file, wanted->path);
+    describe(file);
     keep_content(worker, file);
     *found = file;
     return 0;
@@ -181,7 +178,7 @@ static int is_unchanged(struct files *files, struct wanted *wanted, const struct
 {
     struct stat status;
 
-    return !fstatat(files->roots[wanted->site], wanted->path.at + 1, &status, 0) &&
+    return !fstatat(files->roots[wanted->folder], wanted->path.at + 1, &status, 0) &&
            status.st_ino == file->status.st_ino && status.st_dev == file->status.st_dev &&
            status.st_size == file->status.st_size && status.st_mtim.tv_sec == file->status.st_mtim.tv_sec &&
            status.st_mtim.tv_nsec == file->status.st_mtim.tv_nsec;
@@ -190,7 +187,7 @@ static int is_unchanged(struct files *files, struct wanted *wanted, const struct
 static int find(struct files *files, struct wanted *wanted, struct cached_file **found, struct slice *reason)
 {
     uint64_t now_ns = files->http->worker->now_ns;
-    struct cached_file *file = cache_find(&files->cache, wanted->site, wanted->path);
+    struct cached_file *file = cache_find(&files->cache, wanted->folder, wanted->path);
     int status = 0;
 
     if (file && now_ns - file->checked_ns > FRESH_NS) {
@@ -209,55 +206,213 @@ static int find(struct files *files, struct wanted *wanted, struct cached_file *
     return status;
 }
 
+/* A folder answers with the first of its index files that is there. */
+static int find_index(struct exchange *exchange, struct wanted *wanted, struct cached_file **found,
+                      struct slice *reason)
+{
+    const struct route_settings *settings = &exchange->route->settings;
+    const size_t length = wanted->path.length;
+
+    for (size_t i = 0; i < settings->index_count; i++) {
+        int status;
+
+        wanted->path.length = length;
+        if (want_more(wanted, settings->index[i]))
+            return 404;
+        status = find(files_of(exchange), wanted, found, reason);
+        if (status != 404)
+            return status;
+    }
+    *reason = SLICE_LITERAL("no_index_file");
+    return 404;
+}
+
+static int find_path(struct exchange *exchange, struct slice path, struct wanted *wanted,
+                     struct cached_file **found, struct slice *reason)
+{
+    *reason = SLICE_LITERAL("no_such_file");
+    if (want(wanted, exchange->route->folder, path))
+        return 404;
+    if (!exchange->route->settings.hidden && has_hidden_segment(path)) {
+        *reason = SLICE_LITERAL("hidden_file");
+        return 404;
+    }
+    if (path.at[path.length - 1] == '/')
+        return find_index(exchange, wanted, found, reason);
+    return find(files_of(exchange), wanted, found, reason);
+}
+
+static int find_or_fall_back(struct exchange *exchange, struct wanted *wanted, struct cached_file **found,
+                             struct slice *reason)
+{
+    const char *fallback = exchange->route->settings.fallback;
+    int status = find_path(exchange, exchange->path, wanted, found, reason);
+
+    return status == 404 && fallback ? find_path(exchange, slice_of(fallback), wanted, found, reason)
+                                     : status;
+}
+
+/* --- siblings: index.html.br for index.html --- */
+
+/* The sibling in that coding, if it is there and not older than the file. */
+static struct cached_file *find_sibling(struct exchange *exchange, struct wanted *wanted, enum coding coding,
+                                        const struct timespec *modified)
+{
+    struct cached_file *sibling = NULL;
+    const size_t length = wanted->path.length;
+    struct slice reason;
+    int status =
+        want_more(wanted, coding_suffix(coding)) || find(files_of(exchange), wanted, &sibling, &reason);
+
+    wanted->path.length = length;
+    wanted->memory[length] = '\0';
+    if (status || sibling->status.st_mtim.tv_sec < modified->tv_sec)
+        return NULL;
+    return sibling;
+}
+
+/* The representation to send. Looking for one may let go of an entry that was found before: the file is found again. */
+static int choose_coding(struct exchange *exchange, struct wanted *wanted, struct cached_file **file,
+                         enum coding *coding, struct slice *reason)
+{
+    const struct timespec modified = (*file)->status.st_mtim;
+    unsigned available = CODING_BIT(CODING_IDENTITY);
+
+    *coding = CODING_IDENTITY;
+    if (!exchange->route->settings.precompressed)
+        return 0;
+    for (unsigned c = 0; c < CODING_COUNT; c++)
+        if (c != CODING_IDENTITY && find_sibling(exchange, wanted, (enum coding)c, &modified))
+            available |= CODING_BIT(c);
+    if (negotiate_coding(exchange->request, available, coding))
+        *coding =
+            CODING_IDENTITY; /* what the client wants is not there: RFC 9110 section 12.5.3 lets us send it plain */
+    if (*coding != CODING_IDENTITY)
+        *file = find_sibling(exchange, wanted, *coding, &modified);
+    if (*coding == CODING_IDENTITY || !*file)
+        return find(files_of(exchange), wanted, file, reason);
+    return 0;
+}
+
 /* --- answering --- */
 
-/* A folder without its slash: relative links on its page would go wrong (RFC 9110 section 15.4.2). */
+/* A folder without its slash: relative links on its page would go wrong (RFC 9110 section 15.4.2). The Location is made
+ * from the decoded path, so nothing of the request's own spelling gets into it. */
 static void redirect_to_folder(struct exchange *exchange)
 {
-    const struct h1_head *request = exchange->request;
     char memory[EXCHANGE_FIELDS_MAX];
     struct text text;
 
     text_init(&text, memory, sizeof memory);
-    text_add_f(&text, "Location: %.*s/%s%.*s\r\n", (int)request->path.length, request->path.at,
-               request->has_query ? "?" : "", (int)request->query.length, request->query.at);
-    if (text.overflow || slice_starts_with(request->path, SLICE_LITERAL("//")))
+    text_add_c(&text, "Location: ");
+    escape_add_path(&text, exchange->route_request->path);
+    text_add_f(&text, "/%s%.*s\r\n", exchange->request->has_query ? "?" : "",
+               (int)exchange->request->query.length, exchange->request->query.at);
+    if (text.overflow)
         exchange_respond_error(exchange, 404, SLICE_LITERAL("is_a_folder"));
     else
         exchange_respond(exchange, 301, (struct slice){"", 0}, (struct slice){text.at, text.length},
                          (struct slice){"", 0});
 }
 
+static void add_validators(const struct exchange *exchange, struct text *text, const struct cached_file *file,
+                           enum coding coding)
+{
+    char memory[512];
+
+    text_add_f(text, "Last-Modified: %s\r\nETag: %.*s\r\n", file->modified, (int)file->etag.length,
+               file->etag.at);
+    if (exchange->route->settings.precompressed)
+        text_add_c(text, "Vary: Accept-Encoding\r\n");
+    if (coding != CODING_IDENTITY)
+        text_add_f(text, "Content-Encoding: %.*s\r\n", (int)coding_token(coding).length,
+                   coding_token(coding).at);
+    text_add(text, exchange_cache_line(exchange, memory, sizeof memory));
+}
+
+static void send_bytes(struct exchange *exchange, const struct cached_file *file, struct slice type,
+                       int status, struct text *fields, const struct range *range)
+{
+    const struct slice lines = {fields->at, fields->length};
+    const uint64_t length = range_length(range);
+
+    if (file->content)
+        exchange_respond(exchange, status, type, lines, (struct slice){file->content + range->first, length});
+    else
+        exchange_respond_file(exchange, status, type, lines, file->fd, range->first, length);
+}
+
+/* One range; several are answered with the whole, which RFC 9110 section 14.2 permits. */
+static void send_file(struct exchange *exchange, const struct cached_file *file, struct slice type,
+                      struct text *fields, struct slice wanted)
+{
+    const uint64_t size = (uint64_t)file->status.st_size;
+    struct range_set set;
+    enum range_answer answer = range_select(wanted, size, &set);
+
+    text_add_c(fields, "Accept-Ranges: bytes\r\n");
+    if (answer == RANGE_UNSATISFIED) {
+        fields->length = 0;
+        range_add_unsatisfied(fields, size);
+        exchange_respond(exchange, 416, (struct slice){"", 0}, (struct slice){fields->at, fields->length},
+                         (struct slice){"", 0});
+    } else if (answer == RANGE_PARTIAL && set.count == 1) {
+        range_add_content_range(fields, &set.at[0], size);
+        send_bytes(exchange, file, type, 206, fields, &set.at[0]);
+    } else if (size == 0) {
+        exchange_respond(exchange, 200, type, (struct slice){fields->at, fields->length},
+                         (struct slice){"", 0});
+    } else {
+        send_bytes(exchange, file, type, 200, fields, &(struct range){0, size - 1});
+    }
+}
+
+static void answer_file(struct exchange *exchange, const struct cached_file *file, struct slice type,
+                        enum coding coding)
+{
+    const struct conditional_resource resource = {.etag = file->etag,
+                                                  .modified_s = file->status.st_mtim.tv_sec};
+    const struct conditional condition =
+        conditional_evaluate(exchange->request, &resource, (int64_t)(clock_wall_ns() / NS_PER_S));
+    char memory[EXCHANGE_FIELDS_MAX];
+    struct text fields;
+
+    text_init(&fields, memory, sizeof memory);
+    if (condition.status == 412) {
+        exchange_respond_error(exchange, 412, SLICE_LITERAL("precondition_failed"));
+        return;
+    }
+    add_validators(exchange, &fields, file, coding);
+    if (condition.status == 304)
+        exchange_respond(exchange, 304, (struct slice){"", 0}, (struct slice){fields.at, fields.length},
+                         (struct slice){"", 0});
+    else
+        send_file(exchange, file, type, &fields, condition.range);
+}
+
 static void files_begin(struct exchange *exchange)
 {
     static struct wanted wanted;
-    struct files *files = files_of(exchange);
+    const enum h1_method method = exchange->request->method;
     struct cached_file *file = NULL;
-    struct slice reason = {"", 0}, fields;
+    struct slice reason = {"", 0};
+    enum coding coding = CODING_IDENTITY;
     int status;
 
-    if (exchange->request->method != H1_GET && exchange->request->method != H1_HEAD) {
-        exchange_respond(exchange, 405, (struct slice){"", 0}, SLICE_LITERAL("Allow: GET, HEAD\r\n"),
-                         (struct slice){"", 0});
+    if (method == H1_OPTIONS || (method != H1_GET && method != H1_HEAD)) {
+        exchange_respond(exchange, method == H1_OPTIONS ? 204 : 405, (struct slice){"", 0},
+                         SLICE_LITERAL("Allow: GET, HEAD, OPTIONS\r\n"), (struct slice){"", 0});
         return;
     }
-    status = want(exchange, &wanted, &reason);
+    status = find_or_fall_back(exchange, &wanted, &file, &reason);
     if (!status)
-        status = find(files, &wanted, &file, &reason);
-    if (status == 301) {
+        status = choose_coding(exchange, &wanted, &file, &coding, &reason);
+    if (status == 301)
         redirect_to_folder(exchange);
-        return;
-    }
-    if (status) {
+    else if (status)
         exchange_respond_error(exchange, status, reason);
-        return;
-    }
-    fields = slice_of(file->fields);
-    if (file->content)
-        exchange_respond(exchange, 200, file->type, fields,
-                         (struct slice){file->content, (size_t)file->status.st_size});
     else
-        exchange_respond_file(exchange, 200, file->type, fields, file->fd, 0, (uint64_t)file->status.st_size);
+        answer_file(exchange, file, types_of_path(wanted.path), coding);
 }
 
 const struct handler files_handler = {.name = "files", .begin = files_begin};
@@ -268,16 +423,16 @@ static int open_roots(struct http *http, struct files *files)
 {
     const struct http_config *config = http->config;
 
-    files->roots = calloc(config->site_count + 1, sizeof *files->roots);
+    files->roots = calloc(config->folder_count + 1, sizeof *files->roots);
     if (!files->roots)
         return ERR_NO_MEMORY;
-    for (size_t i = 0; i < config->site_count; i++)
+    for (size_t i = 0; i < config->folder_count; i++)
         files->roots[i] = -1;
-    for (size_t i = 0; i < config->site_count; i++) {
+    for (size_t i = 0; i < config->folder_count; i++) {
         if (!open_root(files, i))
             continue;
         log_event(LOG_ERROR, LOG_EV_HANDLER_FAILED, "handler=files folder=\"%s\" error=\"%s\"%s",
-                  config->sites[i].root, strerror(errno),
+                  config->folders[i], strerror(errno),
                   http->worker->is_revived ? " next=\"tried again with each request\"" : "");
         if (!http->worker->is_revived)
             return err_from_errno(errno);
@@ -310,7 +465,7 @@ void files_stop(struct http *http)
     if (!files)
         return;
     (void)cache_trim(&files->cache, UINT64_MAX);
-    for (size_t i = 0; files->roots && i < http->config->site_count; i++)
+    for (size_t i = 0; files->roots && i < http->config->folder_count; i++)
         if (files->roots[i] >= 0)
             worker_file_drop(http->worker, files->roots[i]);
     free(files->roots);

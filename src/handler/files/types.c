@@ -30,7 +30,29 @@
     X("gz", "application/gzip")                                                                              \
     X("mp3", "audio/mpeg")                                                                                   \
     X("mp4", "video/mp4")                                                                                    \
-    X("webm", "video/webm")
+    X("webm", "video/webm")                                                                                  \
+    X("xhtml", "application/xhtml+xml")                                                                      \
+    X("map", "application/json")                                                                             \
+    X("webmanifest", "application/manifest+json")                                                            \
+    X("atom", "application/atom+xml")                                                                        \
+    X("yaml", "application/yaml")                                                                            \
+    X("ics", "text/calendar; charset=utf-8")                                                                 \
+    X("vtt", "text/vtt; charset=utf-8")                                                                      \
+    X("log", "text/plain; charset=utf-8")                                                                    \
+    X("bmp", "image/bmp")                                                                                    \
+    X("apng", "image/apng")                                                                                  \
+    X("jxl", "image/jxl")                                                                                    \
+    X("tiff", "image/tiff")                                                                                  \
+    X("otf", "font/otf")                                                                                     \
+    X("epub", "application/epub+zip")                                                                        \
+    X("zst", "application/zstd")                                                                             \
+    X("ogg", "audio/ogg")                                                                                    \
+    X("opus", "audio/ogg")                                                                                   \
+    X("m4a", "audio/mp4")                                                                                    \
+    X("flac", "audio/flac")                                                                                  \
+    X("wav", "audio/wav")                                                                                    \
+    X("ogv", "video/ogg")                                                                                    \
+    X("mov", "video/quicktime")
 
 static const struct {
     struct slice extension, type;

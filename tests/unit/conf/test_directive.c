@@ -138,6 +138,14 @@ static const struct directive directives[] = {
      .arguments = {{.name = "A", .kind = CONF_WORD}, {.name = "B", .kind = CONF_WORD, .optional = 1}},
      .doc = "d",
      .apply = apply},
+    {.name = "move",
+     .contexts = 1 << TOP,
+     .arguments = {{.name = "N", .kind = CONF_COUNT, .optional = 1},
+                   {.name = "TO", .kind = CONF_WORD},
+                   {.kind = CONF_FLAG, .keyword = "fast", .optional = 1}},
+     .repeat = 1,
+     .doc = "d",
+     .apply = apply},
     {.name = "house",
      .contexts = 1 << TOP,
      .arguments = {{.name = "NAME", .kind = CONF_WORD}},
@@ -174,8 +182,9 @@ static const struct directive more_directives[] = {
      .apply = refuse},
     {.name = "fail", .contexts = 1 << TOP, .doc = "d", .apply = give_up},
 };
-static const struct directive_table tables[] = {{directives, sizeof directives / sizeof directives[0]},
-                                                {more_directives, 2}};
+static const struct directive_table first_table = {directives, sizeof directives / sizeof directives[0]};
+static const struct directive_table second_table = {more_directives, 2};
+static const struct directive_table *const tables[] = {&first_table, &second_table};
 static const char *const contexts[] = {"the top level", "a house", "a room"};
 static const struct conf_grammar grammar = {tables, 2, contexts, 3};
 
@@ -239,6 +248,17 @@ static void arguments_with_keywords_come_in_any_order_after_the_others(void **st
     assert_applied("server a \"backup\" backup", "top.server: 'a' 'backup' - 'backup'\n");
     assert_applied("maybe a", "top.maybe: 'a' -\n");
     assert_applied("maybe a b", "top.maybe: 'a' 'b'\n");
+}
+
+static void an_optional_argument_is_left_out_where_the_words_do_only_for_those_behind_it(void **state)
+{
+    (void)state;
+    struct source *source = source_new("move 7 there\nmove there\nmove 7\nmove 7 there fast\n");
+    assert_int_equal(apply_text(source), 0);
+    assert_int_equal(source->diagnostics.count, 0);
+    assert_string_equal(journal.memory, "top.move: 7 'there' -\ntop.move: - 'there' -\ntop.move: - '7' -\n"
+                                        "top.move: 7 'there' 'fast'\n");
+    source_free(source);
 }
 
 static void blocks_get_what_their_statement_made(void **state)
@@ -361,10 +381,13 @@ static void the_reference_is_written_from_the_tables(void **state)
     const char head[] = "## At the top level\n\n### `count N|auto|many`\n\nCounts.\n\n- N: from 2 to 9\n"
                         "- Default: `auto`\n- At most once.\n\n```\ncount 2\n```\n\n### `size SIZE`\n";
     assert_memory_equal(text, head, sizeof head - 1);
-    assert_non_null(strstr(text, "\n## In a room\n\n### `door N`\n\nd\n\n- Required. At most once.\n"));
+    assert_non_null(strstr(text, "\n### `door N`\n\nd\n\n- Required. At most once.\n"));
     assert_non_null(strstr(text, "\n### `server NAME... [weight N] [backup]`\n"));
     assert_non_null(strstr(text, "\n### `room [{ ... }]`\n"));
     assert_non_null(strstr(text, "\n### `switch on|off`\n"));
+    /* `door` stands in two contexts, and is described in the first. */
+    assert_non_null(strstr(text, "These stand here, too, and mean what is said above:\n\n- `door`\n\n"));
+    assert_null(strstr(strstr(text, "### `door N`") + 1, "### `door N`"));
     free(text);
 }
 
@@ -396,6 +419,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_kind_of_argument_comes_as_its_value),
         cmocka_unit_test(arguments_with_keywords_come_in_any_order_after_the_others),
+        cmocka_unit_test(an_optional_argument_is_left_out_where_the_words_do_only_for_those_behind_it),
         cmocka_unit_test(blocks_get_what_their_statement_made),
         cmocka_unit_test(wrong_values_say_what_is_expected),
         cmocka_unit_test(wrong_numbers_of_words_show_the_usage),

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -13,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char why[256];
@@ -163,6 +165,42 @@ static void a_listener_steered_away_drops_new_connections_and_keeps_old_ones(voi
     fd_close(&fd);
 }
 
+/* What the kernel itself accepts as a queue's length (net.core.somaxconn). */
+static unsigned longest_backlog(void)
+{
+    FILE *file = fopen("/proc/sys/net/core/somaxconn", "re");
+    unsigned longest = 0;
+
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%u", &longest), 1);
+    assert_int_equal(fclose(file), 0);
+    return longest;
+}
+
+/* Of a listening TCP socket tcpi_sacked is the length that its queue may have. */
+static unsigned backlog_of(const struct core_listener *listener)
+{
+    int fd = listener_open(listener, why, sizeof why);
+    struct tcp_info info;
+    socklen_t length = sizeof info;
+
+    assert_true(fd >= 0);
+    assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length), 0);
+    fd_close(&fd);
+    return info.tcpi_sacked;
+}
+
+static void the_queue_is_as_long_as_the_backlog_or_4096(void **state)
+{
+    struct core_listener listener = tcp_listener(CORE_LISTENER_IPV4);
+    unsigned longest = longest_backlog();
+    (void)state;
+
+    assert_int_equal(backlog_of(&listener), longest < 4096 ? longest : 4096);
+    listener.backlog = 7;
+    assert_int_equal(backlog_of(&listener), longest < 7 ? longest : 7);
+}
+
 /* --- Unix sockets --- */
 
 static void a_unix_socket_is_open_to_all_and_removed_by_name(void **state)
@@ -182,6 +220,92 @@ static void a_unix_socket_is_open_to_all_and_removed_by_name(void **state)
     assert_int_equal(stat(path, &status), -1);
     fd_close(&client);
     fd_close(&fd);
+}
+
+static void a_unix_socket_has_the_mode_and_the_backlog_that_are_asked_for(void **state)
+{
+    struct core_listener listener = unix_listener();
+    struct stat status;
+    int fd, clients[3];
+    (void)state;
+
+    listener.mode = 0640;
+    listener.backlog = 1;
+    fd = listener_open(&listener, why, sizeof why);
+    assert_true(fd >= 0);
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(status.st_mode & 07777, 0640);
+    clients[0] = client_of(fd, AF_UNIX, 0);
+    clients[1] = client_of(fd, AF_UNIX, 0); /* the kernel takes one more than the backlog says */
+    clients[2] = client_of(fd, AF_UNIX, EAGAIN);
+    for (size_t i = 0; i < 3; i++)
+        fd_close(&clients[i]);
+    fd_close(&fd);
+    listener_unlink(&listener);
+}
+
+static void a_unix_socket_goes_to_its_owner_and_what_is_not_said_stays(void **state)
+{
+    struct core_listener listener = unix_listener();
+    struct stat status;
+    int fd;
+    (void)state;
+
+    if (geteuid() != 0)
+        skip(); /* only root gives files away */
+    listener.has_owner = 1;
+    listener.owner = 12345;
+    listener.owner_group = CORE_NOBODY;
+    listener.mode = 0600;
+    fd = listener_open(&listener, why, sizeof why);
+    assert_true(fd >= 0);
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(status.st_uid, 12345);
+    assert_int_equal(status.st_gid, getegid());
+    assert_int_equal(status.st_mode & 07777, 0600);
+    fd_close(&fd);
+    listener.owner = CORE_NOBODY;
+    listener.owner_group = 54321;
+    fd = listener_open(&listener, why, sizeof why);
+    assert_true(fd >= 0);
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(status.st_uid, geteuid());
+    assert_int_equal(status.st_gid, 54321);
+    fd_close(&fd);
+    listener_unlink(&listener);
+}
+
+/* In a child, which stops being root; its exit status says how far it came. */
+static int give_away_without_the_right_to(struct core_listener *listener)
+{
+    struct stat status;
+
+    if (geteuid() == 0 &&
+        (setgroups(0, NULL) || setresgid(65534, 65534, 65534) || setresuid(65534, 65534, 65534)))
+        return 1;
+    listener->has_owner = 1;
+    listener->owner = 0;
+    listener->owner_group = CORE_NOBODY;
+    if (listener_open(listener, why, sizeof why) != err_from_errno(EPERM))
+        return 2;
+    if (strcmp(why, strerror(EPERM)) != 0)
+        return 3;
+    return stat(path, &status) == 0 ? 4 : 0;
+}
+
+static void a_unix_socket_that_cannot_go_to_its_owner_is_refused_and_leaves_no_path(void **state)
+{
+    struct core_listener listener = unix_listener();
+    int status = -1;
+    pid_t child;
+    (void)state;
+
+    child = fork();
+    assert_true(child >= 0);
+    if (child == 0)
+        _exit(give_away_without_the_right_to(&listener));
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
 }
 
 static void a_unix_socket_steered_away_refuses_new_connections_and_keeps_its_queue(void **state)
@@ -264,7 +388,11 @@ int main(void)
         cmocka_unit_test(the_any_address_takes_both_families_and_ipv6_only_one),
         cmocka_unit_test(an_address_in_use_is_refused_with_the_reason),
         cmocka_unit_test(a_listener_steered_away_drops_new_connections_and_keeps_old_ones),
+        cmocka_unit_test(the_queue_is_as_long_as_the_backlog_or_4096),
         cmocka_unit_test(a_unix_socket_is_open_to_all_and_removed_by_name),
+        cmocka_unit_test(a_unix_socket_has_the_mode_and_the_backlog_that_are_asked_for),
+        cmocka_unit_test(a_unix_socket_goes_to_its_owner_and_what_is_not_said_stays),
+        cmocka_unit_test(a_unix_socket_that_cannot_go_to_its_owner_is_refused_and_leaves_no_path),
         cmocka_unit_test(a_unix_socket_steered_away_refuses_new_connections_and_keeps_its_queue),
         cmocka_unit_test(a_unix_socket_of_somebody_dead_is_replaced),
         cmocka_unit_test(a_unix_socket_of_somebody_alive_is_left_alone),

@@ -14,22 +14,24 @@
 #define PATIENCE_MS 10000
 
 static char no_host[] = "";
-static char no_folder[] = "/nowhere";
-static char index_name[] = "index.html";
 static struct http_site_address any_address = {.listener = 0, .host = no_host};
-static struct http_site any_site = {
-    .addresses = &any_address, .address_count = 1, .root = no_folder, .index = index_name};
+static struct slice any_index = {"index.html", 10};
+static struct http_route any_route = {
+    .text = "", .answer = ROUTE_FILES, .settings = {.index = &any_index, .index_count = 1}};
+static struct http_site any_site = {.addresses = &any_address, .address_count = 1, .route = &any_route};
 
 void talk_open(struct talk *talk, const struct handler *handler, int family)
 {
     *talk = (struct talk){.client = -1};
     rig_open(&talk->rig, &http_class, family);
-    talk->config = (struct http_config){.keepalive_ms = TALK_KEEPALIVE_MS,
-                                        .header_timeout_ms = TALK_HEADER_MS,
-                                        .body_timeout_ms = TALK_BODY_MS,
-                                        .write_timeout_ms = TALK_WRITE_MS,
-                                        .sites = &any_site,
-                                        .site_count = 1};
+    talk->config = (struct http_config){
+        .keepalive_ms = TALK_KEEPALIVE_MS,
+        .header_timeout_ms = TALK_HEADER_MS,
+        .body_timeout_ms = TALK_BODY_MS,
+        .write_timeout_ms = TALK_WRITE_MS,
+        .limits = {.max_header_size = 8192, .max_headers = 100, .max_request_line = 8192},
+        .sites = &any_site,
+        .site_count = 1};
     talk->http = (struct http){
         .worker = &talk->rig.worker, .config = &talk->config, .handlers = {handler}, .next_request = 1};
     talk->rig.worker.application = &talk->http;

@@ -233,8 +233,8 @@ static void the_examples_of_the_reference_are_valid(void **state)
     size_t tried = 0;
     (void)state;
     for (size_t i = 0; i < grammar->table_count; i++) {
-        for (size_t k = 0; k < grammar->tables[i].count; k++) {
-            const struct directive *directive = &grammar->tables[i].directives[k];
+        for (size_t k = 0; k < grammar->tables[i]->count; k++) {
+            const struct directive *directive = &grammar->tables[i]->directives[k];
             char text[512];
             assert_non_null(directive->example);
             assert_non_null(directive->doc);

@@ -18,10 +18,7 @@
 static struct talk talk;
 static char folder[] = "/tmp/holdfast-files-XXXXXX", outside[] = "/tmp/holdfast-outside-XXXXXX";
 static char made_folder[sizeof folder], made_outside[sizeof outside];
-static char index_name[] = "index.html", no_host[] = "";
-static struct http_site_address address = {.listener = 0, .host = no_host};
-static struct http_site site = {
-    .addresses = &address, .address_count = 1, .root = made_folder, .index = index_name};
+static const char *folders[] = {made_folder};
 
 static const char *path_of(const char *root, const char *name)
 {
@@ -72,7 +69,8 @@ static int setup(void **state)
     (void)state;
     make_folder();
     talk_open(&talk, &files_handler, AF_UNIX);
-    talk.config.sites = &site;
+    talk.config.folders = folders;
+    talk.config.folder_count = 1;
     log_set_level(LOG_ERROR + 1);
     return files_start(&talk.http);
 }
@@ -226,8 +224,9 @@ static void a_folder_without_its_slash_is_sent_to_it(void **state)
     assert_non_null(strstr(response.head, "\r\nLocation: /sub/\r\n"));
     ask(&response, "GET", "/sub?a=b&c");
     assert_non_null(strstr(response.head, "\r\nLocation: /sub/?a=b&c\r\n"));
-    ask(&response, "GET", "//sub"); /* to a browser that would be a host */
-    assert_int_equal(response.status, 404);
+    ask(&response, "GET", "//sub"); /* to a browser that would be a host: not to be repeated */
+    assert_int_equal(response.status, 301);
+    assert_non_null(strstr(response.head, "\r\nLocation: /sub/\r\n"));
     assert_files_open(0);
 }
 
@@ -238,7 +237,7 @@ static void other_methods_are_told_which_there_are(void **state)
 
     ask(&response, "DELETE", "/small.txt");
     assert_int_equal(response.status, 405);
-    assert_non_null(strstr(response.head, "\r\nAllow: GET, HEAD\r\n"));
+    assert_non_null(strstr(response.head, "\r\nAllow: GET, HEAD, OPTIONS\r\n"));
 }
 
 static void a_changed_file_is_seen_after_a_second(void **state)
@@ -272,20 +271,18 @@ static void a_file_that_shrinks_while_it_is_sent_ends_the_connection(void **stat
 
 static void without_its_folder_nothing_starts(void **state)
 {
-    static char nowhere[] = "/nowhere/at/all";
-    struct http_site elsewhere = site;
+    const char *nowhere[] = {"/nowhere/at/all"};
     int status;
     pid_t pid;
     (void)state;
 
-    elsewhere.root = nowhere;
-    talk.config.sites = &elsewhere;
+    talk.config.folders = nowhere;
     pid = fork(); /* a worker that cannot start ends; it gives nothing back */
     if (pid == 0)
         _exit(files_start(&talk.http) == ERR_NOT_FOUND ? 0 : 1);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
-    talk.config.sites = &site;
+    talk.config.folders = folders;
 }
 
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)

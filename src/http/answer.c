@@ -1,0 +1,209 @@
+/* From a request head to who answers it: site, route, path; and the answers that need nobody else. */
+#include "http/exchange.h"
+
+#include <string.h>
+#include <sys/socket.h>
+
+/* --- the request as routes see it --- */
+
+struct routed {
+    struct route_request request;
+    struct sockaddr_storage client;
+    char id[24];
+    char decoded[ROUTE_PATH_MAX];
+    char path[ROUTE_PATH_MAX], query[ROUTE_PATH_MAX];
+};
+
+static int header_of(const void *headers, struct slice name, size_t nth, struct slice *value)
+{
+    const struct h1_head *head = headers;
+
+    for (uint32_t i = 0; i < head->field_count; i++) {
+        if (!slice_equals_nocase(head->fields[i].name, name) || nth--)
+            continue;
+        *value = head->fields[i].value;
+        return 1;
+    }
+    return 0;
+}
+
+/* A socket that came in over IPv6 for an IPv4 client names it as ::ffff:1.2.3.4; route_test knows both. */
+static const struct sockaddr_storage *client_of(const struct exchange *exchange,
+                                                struct sockaddr_storage *client)
+{
+    socklen_t length = sizeof *client;
+    int fd = (int)arena_number(&exchange->worker->arena, exchange->record);
+
+    if (exchange->record->kind == RECORD_UNIX || getpeername(fd, (struct sockaddr *)client, &length))
+        return NULL;
+    return client;
+}
+
+/* 0, or the refusal of its path. */
+static int fill(struct exchange *exchange, const struct h1_head *request, struct routed *routed)
+{
+    uint32_t length = 0;
+    struct text id;
+
+    if (h1_path_decode(request->path, routed->decoded, sizeof routed->decoded, &length))
+        return ERR_INVALID;
+    text_init(&id, routed->id, sizeof routed->id);
+    text_add_f(&id, "%llx", (unsigned long long)exchange->state->request);
+    routed->request = (struct route_request){.method = request->method_text,
+                                             .scheme = SLICE_LITERAL("http"),
+                                             .host = request->host,
+                                             .path = {routed->decoded, length},
+                                             .raw_path = request->path,
+                                             .query = request->query,
+                                             .has_query = request->has_query,
+                                             .id = {id.at, id.length},
+                                             .client = client_of(exchange, &routed->client),
+                                             .header = header_of,
+                                             .headers = request};
+    return 0;
+}
+
+static const struct http_site *site_find(const struct http *http, const struct record *record,
+                                         struct slice host)
+{
+    const struct http_site *any = NULL;
+
+    for (size_t s = 0; s < http->config->site_count; s++) {
+        const struct http_site *site = &http->config->sites[s];
+
+        for (size_t a = 0; a < site->address_count; a++) {
+            if (site->addresses[a].listener != record->listener)
+                continue;
+            if (!site->addresses[a].host[0])
+                any = site;
+            else if (slice_equals_nocase(slice_of(site->addresses[a].host), host))
+                return site;
+        }
+    }
+    return any;
+}
+
+/* --- answers --- */
+
+static void answer_text(struct exchange *exchange)
+{
+    static char memory[EXCHANGE_BODY_MAX];
+    const struct route_context context = {exchange->route, exchange->route_request};
+    struct text text;
+
+    text_init(&text, memory, sizeof memory);
+    if (exchange->route->target && template_render(exchange->route->target, route_value, &context, &text)) {
+        exchange_respond_error(exchange, 500, SLICE_LITERAL("answer_too_large"));
+        return;
+    }
+    exchange_respond(exchange, exchange->route->status, SLICE_LITERAL("text/plain; charset=utf-8"),
+                     (struct slice){"", 0}, (struct slice){text.at, text.length});
+}
+
+static void answer_redirect(struct exchange *exchange)
+{
+    const struct route_context context = {exchange->route, exchange->route_request};
+    char memory[EXCHANGE_FIELDS_MAX];
+    struct text text;
+    int result;
+
+    text_init(&text, memory, sizeof memory);
+    text_add_c(&text, "Location: ");
+    result = template_render(exchange->route->target, route_value, &context, &text);
+    text_add_c(&text, "\r\n");
+    if (result || text.overflow)
+        exchange_respond_error(exchange, 500, SLICE_LITERAL("location_too_long"));
+    else
+        exchange_respond(exchange, exchange->route->status, (struct slice){"", 0},
+                         (struct slice){text.at, text.length}, (struct slice){"", 0});
+}
+
+struct slice exchange_cache_line(const struct exchange *exchange, char *memory, size_t size)
+{
+    const char *value = exchange->route->settings.cache_control;
+    struct text text;
+
+    text_init(&text, memory, size);
+    if (value)
+        text_add_f(&text, "Cache-Control: %s\r\n", value);
+    return (struct slice){text.at, text.overflow ? 0 : text.length};
+}
+
+static int edit_target(struct exchange *exchange, struct routed *routed)
+{
+    struct text path, query;
+    int result;
+
+    text_init(&path, routed->path, sizeof routed->path);
+    text_init(&query, routed->query, sizeof routed->query);
+    result = route_edit_target(exchange->route, &routed->request, &path, &query);
+    exchange->path = (struct slice){path.at, path.length};
+    exchange->query = (struct slice){query.at, query.length};
+    return result;
+}
+
+static void answer(struct exchange *exchange, void (*serve)(struct exchange *exchange))
+{
+    switch (exchange->route->answer) {
+    case ROUTE_FILES:
+        serve(exchange);
+        break;
+    case ROUTE_RESPOND:
+        answer_text(exchange);
+        break;
+    case ROUTE_REDIRECT:
+        answer_redirect(exchange);
+        break;
+    case ROUTE_NONE:
+    case ROUTE_STATUS:
+    case ROUTE_METRICS:
+    case ROUTE_READY:
+        exchange_respond_error(exchange, 404, SLICE_LITERAL("route_without_answer"));
+        break;
+    }
+}
+
+static int body_is_too_large(const struct exchange *exchange, const struct h1_head *request)
+{
+    uint64_t limit = exchange->state->body_limit;
+
+    return limit && request->content_length > 0 && (uint64_t)request->content_length > limit;
+}
+
+void route_exchange(struct exchange *exchange, const struct h1_head *request,
+                    void (*serve)(struct exchange *exchange))
+{
+    static struct routed routed;
+    const struct http_site *site = site_find(exchange->http, exchange->record, request->host);
+    int result;
+
+    if (request->form == H1_AUTHORITY_FORM || request->form == H1_ASTERISK_FORM) {
+        exchange_respond(exchange, request->form == H1_ASTERISK_FORM ? 204 : 405, (struct slice){"", 0},
+                         SLICE_LITERAL("Allow: GET, HEAD, OPTIONS\r\n"), (struct slice){"", 0});
+        return;
+    }
+    if (!site) {
+        exchange_respond_error(exchange, 404, SLICE_LITERAL("no_such_site"));
+        return;
+    }
+    if (fill(exchange, request, &routed)) {
+        exchange_respond_error(exchange, 400, SLICE_LITERAL("bad_path"));
+        return;
+    }
+    result = routes_match(site, &routed.request, &exchange->route);
+    if (result) {
+        exchange->route = NULL;
+        exchange_respond_error(exchange, result == ERR_LIMIT ? 500 : 404,
+                               result == ERR_LIMIT ? SLICE_LITERAL("pattern_limit")
+                                                   : SLICE_LITERAL("no_such_route"));
+        return;
+    }
+    exchange->route_request = &routed.request;
+    exchange->state->body_limit = exchange->route->settings.max_body;
+    if (body_is_too_large(exchange, request))
+        exchange_respond_error(exchange, 413, SLICE_LITERAL("content_too_large"));
+    else if (edit_target(exchange, &routed))
+        exchange_respond_error(exchange, 500, SLICE_LITERAL("bad_rewrite"));
+    else
+        answer(exchange, serve);
+}
