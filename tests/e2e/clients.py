@@ -71,7 +71,7 @@ class Client:
         if head is None:
             return None
         status, headers = head
-        has_body = method != "HEAD" and status >= 200
+        has_body = method != "HEAD" and status >= 200 and status not in (204, 304)  # RFC 9112 section 6.3
         length = int(headers["content-length"]) if has_body else 0
         body = self.file.read(length)
         assert len(body) == length, f"{len(body)} of {length} bytes, then the end"

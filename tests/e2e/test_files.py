@@ -52,7 +52,7 @@ def test_a_folder_without_its_slash_is_redirected_with_its_query(server):
     answer = fetch(server, "/sub?a=1&b=%20")
     assert answer.status == 301 and answer.headers["location"] == "/sub/?a=1&b=%20"
     assert fetch(server, "/sub").headers["location"] == "/sub/"
-    assert fetch(server, "//sub").status != 301, "it would lead to another host"
+    assert fetch(server, "//sub").headers["location"] == "/sub/", "with two slashes it would lead to another host"
 
 
 def test_hidden_files_are_not_there(server):
@@ -154,7 +154,7 @@ def test_head_is_get_without_its_body(server):
 
 
 def test_other_methods_are_refused_with_the_allowed_ones(server):
-    for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"):
+    for method in ("POST", "PUT", "DELETE", "PATCH", "BREW"):
         with Client(server) as client:
             answer = client.get("/", method=method)
             assert answer.status in (405, 501), method

@@ -143,7 +143,7 @@ def test_a_conditional_request_is_answered_304_without_a_body(server):
 # RFC 9110 section 14
 
 
-@pytest.mark.parametrize("path, content", [("/text.txt", TEXT), ("/large.bin", LARGE)])
+@pytest.mark.parametrize("path, content", [("/text.txt", TEXT), ("/large.bin", LARGE)], ids=["small", "large"])
 def test_a_range_is_answered_206(server, path, content):
     size = len(content)
     with Client(server) as client:
