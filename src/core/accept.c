@@ -5,7 +5,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -39,6 +41,25 @@ static uint8_t kind_of_listener(const struct worker *worker, unsigned listener)
                                                                               : RECORD_TCP_ACCEPTED;
 }
 
+/* In the record, since only this process's table has the socket to ask. */
+static void record_note_client(struct record *record, const struct sockaddr_storage *client)
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff}; /* RFC 4291 section 2.5.5.2 */
+
+    if (client->ss_family == AF_INET) {
+        const struct sockaddr_in *ipv4 = (const struct sockaddr_in *)client;
+
+        memcpy(record->client_address, mapped, sizeof mapped);
+        memcpy(record->client_address + sizeof mapped, &ipv4->sin_addr, 4);
+        record->client_port = ntohs(ipv4->sin_port);
+    } else if (client->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *ipv6 = (const struct sockaddr_in6 *)client;
+
+        memcpy(record->client_address, &ipv6->sin6_addr, sizeof record->client_address);
+        record->client_port = ntohs(ipv6->sin6_port);
+    }
+}
+
 static void record_fill(struct worker *worker, struct record *record, unsigned listener)
 {
     uint64_t serial = worker->arena.core->next_serial;
@@ -56,7 +77,8 @@ static void record_fill(struct worker *worker, struct record *record, unsigned l
     record->heads[0].file_fd = -1;
 }
 
-void worker_open_record(struct worker *worker, int fd, unsigned listener)
+void worker_open_record(struct worker *worker, int fd, unsigned listener,
+                        const struct sockaddr_storage *client)
 {
     struct record *record = arena_record(&worker->arena, (uint32_t)fd);
     struct arena_page *page = worker->arena.page;
@@ -64,6 +86,7 @@ void worker_open_record(struct worker *worker, int fd, unsigned listener)
     MUST(record->life == RECORD_FREE || record->life == RECORD_ACCEPTING);
     record_set_life(record, RECORD_ACCEPTING);
     record_fill(worker, record, listener);
+    record_note_client(record, client);
     /* A number that waits for its turn is in worker.again, whoever has it now. */
     *worker_side(worker, record) = (struct conn_side){.is_again = worker_side(worker, record)->is_again};
     worker->service->classes[record->class_tag]->opened(worker, record);
@@ -119,6 +142,8 @@ static int accept_make_room(struct worker *worker)
 static int accept_one(struct worker *worker, unsigned listener)
 {
     struct intent *intent = worker->intent;
+    struct sockaddr_storage client = {.ss_family = AF_UNSPEC};
+    socklen_t client_length = sizeof client;
     int fd, result = worker->is_listening ? accept_make_room(worker) : ERR_AGAIN;
 
     if (result == ERR_AGAIN)
@@ -132,7 +157,8 @@ static int accept_one(struct worker *worker, unsigned listener)
     COMPILER_BARRIER();
     intent->call = INTENT_ACCEPT;
     COMPILER_BARRIER();
-    fd = accept4(FD_LISTENERS + (int)listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    fd = accept4(FD_LISTENERS + (int)listener, (struct sockaddr *)&client, &client_length,
+                 SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
         result = errno == ECONNABORTED || errno == EINTR ? 0 : err_from_errno(errno);
         intent->call = INTENT_NOTHING;
@@ -149,7 +175,7 @@ static int accept_one(struct worker *worker, unsigned listener)
         return result;
     }
     worker_note_descriptor(worker, fd);
-    worker_open_record(worker, fd, listener);
+    worker_open_record(worker, fd, listener, &client);
     COMPILER_BARRIER();
     intent->call = INTENT_NOTHING;
     serve_at_once(worker, fd);

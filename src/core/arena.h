@@ -14,7 +14,7 @@
  * Records and blocks are allocated (fallocate) by extents as they come into use, so that memory is short at a
  * place that can refuse, and never as a SIGBUS later.
  *
- * Who writes: the master only `order*` of the page; the keeper `keeper_*`, takeovers, deaths, crash_loops, died_ns, and
+ * Who writes: the master only `order*`, `is_withdrawn` and `log_epoch` of the page; the keeper `keeper_*`, takeovers, deaths, crash_loops, died_ns, and
  * `state` when it clones or waits, of the core `fault*`, `watchdog_kill`, and all when it starts again empty; the kernel
  * `worker_pid`; the worker the rest. Whatever a worker writes may be torn by its death at any instruction: see record.h
  * and ledger.h for how it is settled. */
@@ -30,7 +30,7 @@
 #include <sys/types.h>
 
 #define ARENA_MAGIC 0x315453464c4f4848ULL /* the bytes HHOLFST1 in memory order */
-#define ARENA_WIRE_VERSION 1u
+#define ARENA_WIRE_VERSION 2u
 #define ARENA_PAGE_SIZE 4096u
 #define ARENA_RECORD_EXTENT 128u /* records: 52 KiB */
 #define ARENA_BLOCK_EXTENT 16u   /* blocks: 256 KiB */
@@ -47,6 +47,7 @@ enum arena_order {
     ARENA_ORDER_DRAIN = 1, /* finish what runs until order_deadline_ns, then leave */
     ARENA_ORDER_STOP = 2,  /* leave at once */
     ARENA_ORDER_QUIET = 3, /* stop accepting, go on with what is open */
+    ARENA_ORDER_EMPTY = 4, /* stop accepting, finish what is open, stay */
 };
 
 enum arena_state {
@@ -94,7 +95,10 @@ struct arena_page {
     _Atomic uint64_t started_ns; /* when the present worker began */
     _Atomic uint64_t blocks_used, reserved_counter;
     _Atomic uint64_t accepted_by_listener[64];
-    _Atomic uint32_t listening; /* the worker still holds the listeners */
+    _Atomic uint32_t listening;    /* the worker still accepts */
+    _Atomic uint32_t is_withdrawn; /* written by the master: a drain has begun, readiness is to be denied */
+    _Atomic uint32_t log_epoch; /* written by the master: counts the wishes to reopen log files (SIGUSR1) */
+    _Atomic uint32_t is_full;   /* the worker can take nothing more in; its queues wait */
 };
 _Static_assert(sizeof(struct arena_page) <= ARENA_PAGE_SIZE, "the frozen page is one page");
 

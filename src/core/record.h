@@ -68,13 +68,15 @@ struct record {
     uint32_t serial_low; /* in the epoll data, so that an event for a former owner of the number is seen */
     uint64_t serial;     /* unique within the slot */
     uint64_t opened_ns;
+    /* who is there; written with the rest of the identity. IPv4 as ::ffff:a.b.c.d; all zero on a Unix socket */
+    uint8_t client_address[16];
     /* lone words */
     volatile uint64_t rx, tx;
     volatile uint64_t deadline_ns; /* 0: none */
-    uint64_t reserved[2];
     /* state */
     volatile uint32_t current;
-    uint32_t padding;
+    uint16_t client_port; /* of client_address */
+    uint16_t reserved;
     struct record_head heads[2];
 };
 _Static_assert(sizeof(struct record) <= 512, "an idle connection costs half a kilobyte");

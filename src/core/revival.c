@@ -257,8 +257,11 @@ static void adopt(struct revival *revival, int fd)
 {
     struct worker *worker = revival->worker;
     struct record *record = arena_record(&worker->arena, (uint32_t)fd);
+    struct sockaddr_storage client = {.ss_family = AF_UNSPEC};
+    socklen_t length = sizeof client;
 
-    worker_open_record(worker, fd, (unsigned)revival->accept_pending);
+    (void)getpeername(fd, (struct sockaddr *)&client, &length); /* gone already: nobody's address */
+    worker_open_record(worker, fd, (unsigned)revival->accept_pending, &client);
     revival->adopted++;
     if (worker_register_again(worker, record))
         class_of(revival, record)->abandon(worker, record);

@@ -144,7 +144,8 @@ static inline struct conn_side *worker_side(struct worker *worker, const struct 
 /* --- for revival --- */
 
 /* The one constructor: makes the record of a connected descriptor OPEN. It is still to be registered and driven. */
-void worker_open_record(struct worker *worker, int fd, unsigned listener);
+void worker_open_record(struct worker *worker, int fd, unsigned listener,
+                        const struct sockaddr_storage *client);
 /* Accepts what waits on a listener, up to a bound. 1 if the bound was reached: more may wait. */
 int worker_accept(struct worker *worker, unsigned listener);
 /* Arms the record's descriptor again (edges that a dead worker took are lost), or adds it if it never was. 0 or an

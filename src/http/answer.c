@@ -1,6 +1,8 @@
 /* From a request head to who answers it: site, route, path; and the answers that need nobody else. */
 #include "http/exchange.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -28,14 +30,14 @@ static int header_of(const void *headers, struct slice name, size_t nth, struct 
 }
 
 /* A socket that came in over IPv6 for an IPv4 client names it as ::ffff:1.2.3.4; route_test knows both. */
-static const struct sockaddr_storage *client_of(const struct exchange *exchange,
-                                                struct sockaddr_storage *client)
+static const struct sockaddr_storage *client_of(const struct record *record, struct sockaddr_storage *client)
 {
-    socklen_t length = sizeof *client;
-    int fd = (int)arena_number(&exchange->worker->arena, exchange->record);
+    struct sockaddr_in6 *address = (struct sockaddr_in6 *)client;
 
-    if (exchange->record->kind == RECORD_UNIX || getpeername(fd, (struct sockaddr *)client, &length))
+    if (record->kind == RECORD_UNIX)
         return NULL;
+    *address = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(record->client_port)};
+    memcpy(&address->sin6_addr, record->client_address, sizeof address->sin6_addr);
     return client;
 }
 
@@ -57,7 +59,7 @@ static int fill(struct exchange *exchange, const struct h1_head *request, struct
                                              .query = request->query,
                                              .has_query = request->has_query,
                                              .id = {id.at, id.length},
-                                             .client = client_of(exchange, &routed->client),
+                                             .client = client_of(exchange->record, &routed->client),
                                              .header = header_of,
                                              .headers = request};
     return 0;
