@@ -33,6 +33,7 @@
     X(REVIVAL_ODD, revival_odd, "a record did not agree with the kernel; its connection is closed")          \
     X(DESCRIPTORS_SHORT, descriptors_short, "no descriptors left: accepting waits")                          \
     X(ARENA_SHORT, arena_short, "no arena memory left: accepting waits")                                     \
+    X(CONNECTIONS_CLOSED, connections_closed, "those that waited longest made room for new ones")            \
     X(DRAIN_STARTED, drain_started, "stopping: what runs is finished, up to the drain time")                 \
     X(DRAIN_ENDED, drain_ended, "a worker has no connections left, or the drain time is over")               \
     X(STOPPED, stopped, "all workers have left")                                                             \

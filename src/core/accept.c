@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -18,6 +19,8 @@
 #define PAUSE_NS (100 * NS_PER_MS)
 #define PAUSE_TOLD_NS (10 * NS_PER_S) /* the log hears of it no more often */
 #define SPARE_DESCRIPTORS 128u        /* for files, pool threads and what a revival opens */
+#define YIELDS_A_TURN 8               /* looks at connections that could be closed for others */
+#define YIELDED_TOLD_NS (10 * NS_PER_S)
 
 static int epoll_arm(struct worker *worker, struct record *record, int operation)
 {
@@ -77,6 +80,20 @@ static void record_fill(struct worker *worker, struct record *record, unsigned l
     record->heads[0].file_fd = -1;
 }
 
+/* Unix sockets have no address to be counted by. */
+void worker_count_client(struct worker *worker, const struct record *record)
+{
+    const uint64_t limit = worker->settings->max_connections_per_client;
+    struct conn_side *side = worker_side(worker, record);
+    uint32_t connections;
+
+    if (!limit || record->kind == RECORD_UNIX)
+        return;
+    connections = clients_add(&worker->clients, clients_key(record->client_address));
+    side->is_counted = connections > 0;
+    side->is_over = connections > limit;
+}
+
 void worker_open_record(struct worker *worker, int fd, unsigned listener,
                         const struct sockaddr_storage *client)
 {
@@ -89,6 +106,7 @@ void worker_open_record(struct worker *worker, int fd, unsigned listener,
     record_note_client(record, client);
     /* A number that waits for its turn is in worker.again, whoever has it now. */
     *worker_side(worker, record) = (struct conn_side){.is_again = worker_side(worker, record)->is_again};
+    worker_count_client(worker, record);
     worker->service->classes[record->class_tag]->opened(worker, record);
     record_set_life(record, RECORD_OPEN);
     arena_count_add(&page->connections, 1);
@@ -122,9 +140,70 @@ static void accept_pause(struct worker *worker, enum log_event event, const char
         (void)epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL, FD_LISTENERS + (int)i, NULL);
 }
 
+/* --- room --- */
+
+static void tell_yielded(struct worker *worker)
+{
+    worker->yielded++;
+    if (worker->yielded_told_ns && worker->now_ns < worker->yielded_told_ns + YIELDED_TOLD_NS)
+        return;
+    log_event(LOG_WARN, LOG_EV_CONNECTIONS_CLOSED,
+              "count=%llu reason=\"no room for others\" connections=%llu",
+              (unsigned long long)worker->yielded, (unsigned long long)worker->arena.page->connections);
+    worker->yielded = 0;
+    worker->yielded_told_ns = worker->now_ns;
+}
+
+/* A request that has arrived and was not yet read would be lost. */
+static int has_unread(uint32_t number)
+{
+    char byte;
+
+    return recv((int)number, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+/* 1: closed; 0: nobody here; ERR_BUSY: this one is no longer waiting. */
+static int yield_first(struct worker *worker, enum waiting_for kind)
+{
+    const uint32_t number = waiting_first(&worker->waiting, kind);
+    const struct conn_class *class;
+    struct record *record;
+
+    if (number == WAITING_NOBODY || number + 1 == worker->intent->record)
+        return 0;
+    record = arena_record(&worker->arena, number);
+    class = worker->service->classes[record->class_tag];
+    if (!class->may_yield || !class->may_yield(worker, record))
+        return 0;
+    if (has_unread(number)) {
+        worker_side(worker, record)->readable = 1;
+        waiting_put(&worker->waiting, number, kind);
+        worker_again(worker, record);
+        return ERR_BUSY;
+    }
+    class->abandon(worker, record);
+    tell_yielded(worker);
+    return 1;
+}
+
+int worker_make_room(struct worker *worker)
+{
+    if (worker->is_draining)
+        return 0;
+    for (int i = 0; i < YIELDS_A_TURN; i++) {
+        int result = yield_first(worker, WAITING_IDLE);
+
+        if (!result)
+            result = yield_first(worker, WAITING_BEGUN);
+        if (result != ERR_BUSY)
+            return result;
+    }
+    return 0;
+}
+
 /* The kernel gives the lowest free descriptor, so it is not above the number of those in use: room for its record is
  * made before accept4, which cannot be undone without the client's noticing. */
-static int accept_make_room(struct worker *worker)
+static int has_room(struct worker *worker)
 {
     const struct core_settings *settings = worker->settings;
     uint64_t in_use = worker->arena.page->connections + worker->files;
@@ -139,12 +218,29 @@ static int accept_make_room(struct worker *worker)
     return arena_record_reserve(&worker->arena, (uint32_t)next);
 }
 
+static int somebody_waits(unsigned listener)
+{
+    struct pollfd wait = {.fd = FD_LISTENERS + (int)listener, .events = POLLIN};
+
+    return poll(&wait, 1, 0) == 1;
+}
+
+/* Nobody's connection is closed for nobody: ERR_AGAIN. */
+static int accept_make_room(struct worker *worker, unsigned listener)
+{
+    int result = has_room(worker);
+
+    if (result && !somebody_waits(listener))
+        return ERR_AGAIN;
+    return result && worker_make_room(worker) ? has_room(worker) : result;
+}
+
 static int accept_one(struct worker *worker, unsigned listener)
 {
     struct intent *intent = worker->intent;
     struct sockaddr_storage client = {.ss_family = AF_UNSPEC};
     socklen_t client_length = sizeof client;
-    int fd, result = worker->is_listening ? accept_make_room(worker) : ERR_AGAIN;
+    int fd, result = worker->is_listening ? accept_make_room(worker, listener) : ERR_AGAIN;
 
     if (result == ERR_AGAIN)
         return result;
@@ -164,6 +260,8 @@ static int accept_one(struct worker *worker, unsigned listener)
         intent->call = INTENT_NOTHING;
         if (result && result != ERR_AGAIN)
             accept_pause(worker, LOG_EV_DESCRIPTORS_SHORT, strerror(errno));
+        if (result == ERR_NO_DESCRIPTORS)
+            (void)worker_make_room(worker); /* others of the system have taken what we counted on */
         return result;
     }
     result = arena_record_reserve(&worker->arena,

@@ -189,11 +189,18 @@ static void rebuild_record(struct revival *revival, uint32_t number)
     worker->arena.page->connections++;
     if (record->serial >= worker->arena.core->next_serial)
         worker->arena.core->next_serial = record->serial + 1;
+    worker_count_client(worker, record);
     if (record->deadline_ns)
         timers_set(&worker->timers, number, record->deadline_ns);
     if (record_head(record)->file_fd >= 0)
         worker_file_use(worker, record_head(record)->file_fd);
     class_of(revival, record)->revived(worker, record);
+}
+
+/* Who waits for the same has the same time for it, so the earlier deadline is the earlier beginning. */
+static uint64_t deadline_of(const void *arena, uint32_t number)
+{
+    return ((const struct arena *)arena)->records[number].deadline_ns;
 }
 
 static void rebuild(struct revival *revival)
@@ -209,6 +216,7 @@ static void rebuild(struct revival *revival)
         else if (record->life == RECORD_ACCEPTING)
             record_set_life(record, RECORD_FREE); /* its descriptor is adopted below */
     }
+    waiting_sort(&revival->worker->waiting, deadline_of, arena);
 }
 
 /* --- 3 reconcile --- */

@@ -51,9 +51,10 @@ struct core_listener {
 };
 
 struct core_settings {
-    unsigned workers;         /* 1 to CORE_WORKERS_MAX */
-    unsigned threads;         /* of one worker's pool: 1 to POOL_THREADS_MAX (loop/pool.h) */
-    uint64_t max_connections; /* of one worker; 0: as many as there are descriptors */
+    unsigned workers;                    /* 1 to CORE_WORKERS_MAX */
+    unsigned threads;                    /* of one worker's pool: 1 to POOL_THREADS_MAX (loop/pool.h) */
+    uint64_t max_connections;            /* of one worker; 0: as many as there are descriptors */
+    uint64_t max_connections_per_client; /* from one address in one worker; 0: no limit */
 
     /* Whom workers run as. Change to it only when started as root. */
     uid_t uid;

@@ -52,6 +52,9 @@ void worker_close(struct worker *worker, struct record *record)
     if (head->out_block)
         worker_give_block(worker, head->out_block);
     timers_remove(&worker->timers, number);
+    worker_waits(worker, record, WAITING_NOT);
+    if (worker_side(worker, record)->is_counted)
+        clients_remove(&worker->clients, clients_key(record->client_address));
     close((int)number);
     record_set_life(record, RECORD_FREE);
     arena_count_add(&worker->arena.page->connections, -1ULL);
@@ -75,12 +78,17 @@ void worker_again_later(struct worker *worker, struct record *record)
     timers_set(&worker->timers, arena_number(&worker->arena, record), worker->now_ns + MEMORY_LOOK_NS);
 }
 
-int worker_may_open_file(const struct worker *worker)
+static int has_descriptor_for_file(const struct worker *worker)
 {
     uint64_t in_use =
         worker->arena.page->connections + worker->files + (uint64_t)worker_fixed_limit(worker->settings);
 
     return in_use + LAST_DESCRIPTORS < worker->arena.core->record_count;
+}
+
+int worker_may_open_file(struct worker *worker)
+{
+    return has_descriptor_for_file(worker) || (worker_make_room(worker) && has_descriptor_for_file(worker));
 }
 
 void worker_file_use(struct worker *worker, int fd)
@@ -176,6 +184,8 @@ static int worker_private_memory(struct worker *worker)
     if (!worker->side || !worker->again)
         return ERR_NO_MEMORY;
     result = timers_init(&worker->timers, worker->arena.core->record_count);
+    if (!result)
+        result = waiting_init(&worker->waiting, worker->arena.core->record_count);
     return result ? result : blocks_init(&worker->blocks, &worker->arena);
 }
 
@@ -184,6 +194,8 @@ static void worker_fini(struct worker *worker)
     (void)pool_stop(&worker->pool);
     worker->service->stop(worker);
     timers_fini(&worker->timers);
+    waiting_fini(&worker->waiting);
+    clients_fini(&worker->clients);
     blocks_fini(&worker->blocks);
     munmap(worker->side, worker->arena.core->record_count * sizeof *worker->side);
     munmap(worker->again, worker->arena.core->record_count * sizeof *worker->again);

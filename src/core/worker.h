@@ -9,7 +9,9 @@
 
 #include "core/arena.h"
 #include "core/blocks.h"
+#include "core/clients.h"
 #include "core/settings.h"
+#include "core/waiting.h"
 #include "loop/pool.h"
 #include "loop/timers.h"
 
@@ -36,6 +38,8 @@ struct conn_class {
     void (*blamed)(struct worker *worker, struct record *record);
     /* 1 if closing now would cut nothing off. */
     int (*is_idle)(const struct record *record, uint64_t now_ns);
+    /* 1 if it is fair to close it for others, when there is no room left. NULL: never. */
+    int (*may_yield)(const struct worker *worker, const struct record *record);
     /* Close at once: the drain time is over, or the record cannot be trusted. Gives back what the record refers to
      * and calls worker_close. */
     void (*abandon)(struct worker *worker, struct record *record);
@@ -66,7 +70,11 @@ struct conn_side {
     uint8_t wants_memory;       /* look again at the next expiry, whatever the deadline */
     uint8_t is_working;         /* a pool job of this connection will come back to this process */
     uint8_t timing;             /* the class's: what the deadline is for */
+    uint8_t is_counted;         /* among those of its client */
+    uint8_t is_over;            /* when it was accepted, its client had too many connections */
     uint64_t sent_seen;         /* bytes the peer had taken when it was last looked at (conn_drains) */
+    uint64_t rate_since_ns;     /* the class's: since when a rate is measured … */
+    uint64_t rate_from;         /* … and from how many bytes on */
     uint32_t file_references;   /* users of this descriptor if it is an open file: records and caches */
 };
 
@@ -78,6 +86,8 @@ struct worker {
     struct timers timers;
     struct blocks blocks;
     struct pool pool;
+    struct waiting waiting;
+    struct clients clients;
     struct conn_side *side; /* owned, by descriptor number */
     uint32_t *again;        /* owned: records to be driven in the next turn */
     uint32_t again_count;
@@ -86,7 +96,8 @@ struct worker {
     uint64_t housekeeping_ns;
     int keeps_house; /* something may be given back in a while */
     uint64_t pause_told_ns;
-    uint64_t accept_again_ns; /* when accepting was paused for want of something */
+    uint64_t yielded_told_ns, yielded; /* connections closed to make room, since it was last told */
+    uint64_t accept_again_ns;          /* when accepting was paused for want of something */
     uint64_t listeners_close_ns;
     int epoll_fd, link_fd;
     int is_listening, is_draining, is_revived;
@@ -127,8 +138,19 @@ static inline void worker_note_descriptor(struct worker *worker, int fd)
         worker->arena.core->highest_fd = (uint32_t)fd;
 }
 
-/* 0 when the last free descriptors are reached, which a revival needs: answer 503 rather than open a file. */
-int worker_may_open_file(const struct worker *worker);
+/* What a connection waits for, from now on: who waits longest is closed first when there is no room for others. */
+static inline void worker_waits(struct worker *worker, const struct record *record, enum waiting_for kind)
+{
+    waiting_put(&worker->waiting, arena_number(&worker->arena, record), kind);
+}
+/* Closes one connection that waits, to make room: the one that has been idle longest, or else, if its class finds that
+ * fair, the one that has waited longest for the rest of what it began. Never the one that the intent names. 1 if there
+ * was one. */
+int worker_make_room(struct worker *worker);
+
+/* 0 when the last free descriptors are reached, which a revival needs: answer 503 rather than open a file. Makes room if
+ * it can. */
+int worker_may_open_file(struct worker *worker);
 /* Open files are shared by responses and caches and closed with their last user. A descriptor in a committed head
  * (record_head.file_fd) is counted again at a revival; all others are closed then. */
 void worker_file_use(struct worker *worker, int fd);
@@ -142,6 +164,9 @@ static inline struct conn_side *worker_side(struct worker *worker, const struct 
 }
 
 /* --- for revival --- */
+
+/* Counts the connection among those of its client, where that is limited. */
+void worker_count_client(struct worker *worker, const struct record *record);
 
 /* The one constructor: makes the record of a connected descriptor OPEN. It is still to be registered and driven. */
 void worker_open_record(struct worker *worker, int fd, unsigned listener,

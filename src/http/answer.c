@@ -85,6 +85,15 @@ static const struct http_site *site_find(const struct http *http, const struct r
     return any;
 }
 
+const struct route_settings *exchange_settings(const struct http *http, const struct exchange_state *state)
+{
+    const struct http_config *config = http->config;
+
+    if (state->route && state->route <= config->route_count)
+        return &config->routes[state->route - 1]->settings;
+    return config->route ? &config->route->settings : NULL;
+}
+
 /* --- answers --- */
 
 static void answer_text(struct exchange *exchange)
@@ -167,7 +176,7 @@ static void answer(struct exchange *exchange, void (*serve)(struct exchange *exc
 
 static int body_is_too_large(const struct exchange *exchange, const struct h1_head *request)
 {
-    uint64_t limit = exchange->state->body_limit;
+    const uint64_t limit = exchange->route->settings.max_body;
 
     return limit && request->content_length > 0 && (uint64_t)request->content_length > limit;
 }
@@ -201,7 +210,7 @@ void route_exchange(struct exchange *exchange, const struct h1_head *request,
         return;
     }
     exchange->route_request = &routed.request;
-    exchange->state->body_limit = exchange->route->settings.max_body;
+    exchange->state->route = (uint16_t)(exchange->route->number + 1);
     if (body_is_too_large(exchange, request))
         exchange_respond_error(exchange, 413, SLICE_LITERAL("content_too_large"));
     else if (edit_target(exchange, &routed))

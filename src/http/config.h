@@ -34,10 +34,9 @@ struct http_site {
 
 /* Of every connection: they count before it is known which site a request is for. */
 struct http_limits {
-    uint32_t max_header_size;            /* bytes of a request's head, request line and all */
-    uint32_t max_headers;                /* fields of a request */
-    uint32_t max_request_line;           /* bytes, without its end */
-    uint64_t max_connections_per_client; /* from one address in one worker; 0: no limit */
+    uint32_t max_header_size;  /* bytes of a request's head, request line and all */
+    uint32_t max_headers;      /* fields of a request */
+    uint32_t max_request_line; /* bytes, without its end */
 };
 
 struct http_config {
@@ -54,6 +53,7 @@ struct http_config {
     struct storage storage;   /* owned; routes and all they consist of */
     struct http_route *route; /* in the storage: what the top level says, the parent of all sites' routes */
     size_t route_count;       /* of all, this one with them */
+    const struct http_route **routes; /* in the storage; by number */
     const char **folders; /* owned, the texts in the storage: absolute paths of the folders of all `files` */
     size_t folder_count;
 };

@@ -2,26 +2,19 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "http/deadlines.h"
+#include "http/request.h"
 
 #include <string.h>
 
 /* In the ring, before another request is looked at: then whatever a handler answers fits, and none is asked twice. */
 #define PIPELINE_ROOM (EXCHANGE_BODY_MAX + EXCHANGE_HEAD_MAX)
 #define STEPS_A_DRIVE 128
-#define LINGER_NS (2 * NS_PER_S)
 #define FRESH_NS NS_PER_S /* whoever has just connected is about to ask: not idle yet */
-
-/* What a deadline is for (conn_side.timing). */
-enum timing { TIMING_NONE, TIMING_IDLE, TIMING_HEAD, TIMING_BODY, TIMING_WRITE, TIMING_LINGER };
 
 static struct exchange_state *state_of(struct record_head *head)
 {
     return (struct exchange_state *)(void *)head->protocol;
-}
-
-static const struct exchange_state *state_seen(const struct record *record)
-{
-    return (const struct exchange_state *)(const void *)record_head(record)->protocol;
 }
 
 static struct http *http_of(struct worker *worker)
@@ -35,97 +28,6 @@ static struct exchange exchange_begin(struct worker *worker, struct record *reco
 
     return (struct exchange){
         .http = http_of(worker), .worker = worker, .record = record, .head = head, .state = state_of(head)};
-}
-
-/* --- a request begins --- */
-
-static const struct handler *handler_of(const struct exchange *exchange)
-{
-    return exchange->http->handlers[exchange->state->handler];
-}
-
-/* From here to the end of the handler's call a crash is this request's fault. */
-static void blame_begins(struct exchange *exchange)
-{
-    exchange->worker->intent->request = exchange->state->request;
-    COMPILER_BARRIER();
-}
-
-static void blame_ends(struct exchange *exchange)
-{
-    COMPILER_BARRIER();
-    exchange->worker->intent->request = 0;
-}
-
-static void refuse(struct exchange *exchange, enum h1_refusal refusal)
-{
-    exchange->state->flags |= EXCHANGE_CLOSE | EXCHANGE_BODY_UNREAD;
-    exchange_respond_error(exchange, h1_refusal_status(refusal), h1_refusal_reason(refusal));
-}
-
-static void note_request(struct exchange *exchange, const struct h1_head *request)
-{
-    struct exchange_state *state = exchange->state;
-
-    state->flags = (uint8_t)((request->keep_alive ? 0 : EXCHANGE_CLOSE) |
-                             (request->method == H1_HEAD ? EXCHANGE_HEAD_ONLY : 0) |
-                             (request->chunked ? EXCHANGE_CHUNKED_BODY : 0) |
-                             (request->has_body ? EXCHANGE_BODY_UNREAD : 0) |
-                             (request->version_minor == 0 ? EXCHANGE_HTTP_1_0 : 0));
-    state->body_left = request->content_length > 0 ? (uint64_t)request->content_length : 0;
-    state->body_taken = 0;
-    state->body_limit = 0;
-    state->chunks = (struct h1_chunks){0};
-    memset(state->handler_state, 0, sizeof state->handler_state);
-}
-
-static int is_test_path(const struct http *http, struct slice path)
-{
-    return http->test_handler && slice_starts_with(path, SLICE_LITERAL("/_test/"));
-}
-
-/* RFC 9110 section 10.1.1: the interim response only if the body is wanted and none of it has arrived. */
-static void maybe_continue(struct exchange *exchange, const struct h1_head *request)
-{
-    if (exchange->state->step != EXCHANGE_READ_BODY || !request->expect_continue ||
-        conn_input_length(exchange->record, exchange->head))
-        return;
-    if (conn_put(exchange->worker, exchange->record, exchange->head,
-                 SLICE_LITERAL("HTTP/1.1 100 Continue\r\n\r\n")))
-        exchange->failed = 1;
-}
-
-static void body_ends(struct exchange *exchange)
-{
-    exchange->state->flags &= (uint8_t)~EXCHANGE_BODY_UNREAD;
-    exchange->state->step = EXCHANGE_HANDLE; /* until the handler says otherwise */
-    handler_of(exchange)->end(exchange);
-}
-
-static void serve(struct exchange *exchange)
-{
-    handler_of(exchange)->begin(exchange);
-}
-
-static void request_begin(struct exchange *exchange, const struct h1_head *request)
-{
-    struct exchange_state *state = exchange->state;
-
-    note_request(exchange, request);
-    exchange->request = request;
-    state->handler = is_test_path(exchange->http, request->path) ? exchange->http->test_handler : 0;
-    blame_begins(exchange);
-    if (state->handler)
-        serve(exchange);
-    else
-        route_exchange(exchange, request, serve);
-    blame_ends(exchange);
-    if (state->step == EXCHANGE_READ_BODY && !request->has_body) {
-        blame_begins(exchange);
-        body_ends(exchange);
-        blame_ends(exchange);
-    }
-    maybe_continue(exchange, request);
 }
 
 /* --- the steps: each returns 1 if it got on, 0 if it needs more input --- */
@@ -144,10 +46,10 @@ static uint32_t head_limit(const struct http *http)
 static int finds_head(struct exchange *exchange, struct slice input, uint32_t *length,
                       enum h1_refusal *refusal)
 {
-    uint32_t available = (uint32_t)input.length;
-    int result =
-        h1_head_find_end(input.at, available, head_limit(exchange->http), &exchange->state->scanned, length);
+    uint32_t available = (uint32_t)input.length, scanned = exchange->state->scanned;
+    int result = h1_head_find_end(input.at, available, head_limit(exchange->http), &scanned, length);
 
+    exchange->state->scanned = (uint16_t)scanned;
     if (result == ERR_PARTIAL)
         return 0;
     *refusal = result ? h1_head_explain(input.at, available, head_limit(exchange->http)) : H1_REFUSE_NOTHING;
@@ -178,8 +80,7 @@ static int step_read_head(struct exchange *exchange)
         end_transaction(exchange); /* how far was looked */
         return 0;
     }
-    /* The next head has a time of its own, also when its beginning lies in the ring already. */
-    worker_side(exchange->worker, exchange->record)->timing = TIMING_NONE;
+    deadline_head_ends(exchange->worker, exchange->record);
     state->request = exchange->http->next_request++;
     state->scanned = 0;
     if (refusal == H1_REFUSE_NOTHING && h1_head_parse(input.at, length, &request, &refusal) == 0)
@@ -189,7 +90,7 @@ static int step_read_head(struct exchange *exchange)
         request_begin(exchange, &request);
     } else {
         state->flags = 0;
-        refuse(exchange, refusal);
+        request_refuse(exchange, refusal);
     }
     end_transaction(exchange);
     return 1;
@@ -203,13 +104,20 @@ static int body_by_length(struct exchange *exchange, struct slice input)
     if (!length && state->body_left)
         return 0;
     if (length)
-        handler_of(exchange)->body(exchange, (struct slice){input.at, length});
+        request_handler(exchange)->body(exchange, (struct slice){input.at, length});
     exchange->head->taken += length;
     state->body_left -= length;
     state->body_taken += length;
     if (!state->body_left && state->step == EXCHANGE_READ_BODY)
-        body_ends(exchange);
+        request_body_ends(exchange);
     return 1;
+}
+
+static int body_is_over(const struct exchange *exchange)
+{
+    const struct route_settings *settings = exchange_settings(exchange->http, exchange->state);
+
+    return settings && settings->max_body && exchange->state->body_taken > settings->max_body;
 }
 
 static int body_by_chunks(struct exchange *exchange, struct slice input)
@@ -226,14 +134,14 @@ static int body_by_chunks(struct exchange *exchange, struct slice input)
     exchange->head->taken += consumed;
     if (result == 0) {
         state->body_taken += data.length;
-        if (state->body_limit && state->body_taken > state->body_limit)
-            refuse(exchange, H1_REFUSE_CONTENT_TOO_LARGE);
+        if (body_is_over(exchange))
+            request_refuse(exchange, H1_REFUSE_CONTENT_TOO_LARGE);
         else
-            handler_of(exchange)->body(exchange, data);
+            request_handler(exchange)->body(exchange, data);
     } else if (result == H1_CHUNKS_END) {
-        body_ends(exchange);
+        request_body_ends(exchange);
     } else if (result != ERR_PARTIAL) {
-        refuse(exchange, refusal);
+        request_refuse(exchange, refusal);
     }
     return 1;
 }
@@ -243,12 +151,12 @@ static int step_read_body(struct exchange *exchange)
     struct slice input = conn_input(exchange->worker, exchange->record, exchange->head);
     int got_on;
 
-    blame_begins(exchange);
+    request_blame_begins(exchange);
     if (exchange->state->flags & EXCHANGE_CHUNKED_BODY)
         got_on = body_by_chunks(exchange, input);
     else
         got_on = body_by_length(exchange, input);
-    blame_ends(exchange);
+    request_blame_ends(exchange);
     if (got_on)
         end_transaction(exchange);
     return got_on;
@@ -271,8 +179,7 @@ static int step_send(struct exchange *exchange)
 static void linger_begins(struct worker *worker, struct record *record)
 {
     conn_shut(record, arena_number(&worker->arena, record));
-    worker_side(worker, record)->timing = TIMING_LINGER;
-    worker_set_deadline(worker, record, worker->now_ns + LINGER_NS);
+    deadline_linger(worker, record);
 }
 
 static void linger(struct worker *worker, struct record *record)
@@ -291,55 +198,12 @@ static void linger(struct worker *worker, struct record *record)
 static void close_after_response(struct worker *worker, struct record *record)
 {
     const struct record_head *head = record_head(record);
-    int may_send = state_seen(record)->flags & EXCHANGE_BODY_UNREAD || conn_input_length(record, head);
+    int may_send = exchange_seen(record)->flags & EXCHANGE_BODY_UNREAD || conn_input_length(record, head);
 
     if (head->end_of_input || !may_send)
         conn_close(worker, record);
     else
         linger(worker, record);
-}
-
-/* --- deadlines --- */
-
-static void set_timing(struct worker *worker, struct record *record, enum timing timing, uint64_t ms,
-                       int restart)
-{
-    struct conn_side *side = worker_side(worker, record);
-
-    if (side->timing == timing && !restart)
-        return;
-    side->timing = (uint8_t)timing;
-    worker_set_deadline(worker, record, worker->now_ns + ms * NS_PER_MS);
-}
-
-/* A head has one deadline from its first byte on; the others start again with each byte received or sent. */
-static void plan_deadline(struct worker *worker, struct record *record, int received, int sent)
-{
-    const struct http_config *config = http_of(worker)->config;
-    const struct record_head *head = record_head(record);
-
-    if (conn_has_output(record, head)) {
-        set_timing(worker, record, TIMING_WRITE, config->write_timeout_ms, sent);
-        return;
-    }
-    switch ((enum exchange_step)state_seen(record)->step) {
-    case EXCHANGE_READ_HEAD:
-        if (conn_input_length(record, head) || record->rx == 0)
-            set_timing(worker, record, TIMING_HEAD, config->header_timeout_ms, 0);
-        else
-            set_timing(worker, record, TIMING_IDLE, config->keepalive_ms, received || sent);
-        break;
-    case EXCHANGE_READ_BODY:
-        set_timing(worker, record, TIMING_BODY, config->body_timeout_ms, received);
-        break;
-    case EXCHANGE_HANDLE:
-        worker_side(worker, record)->timing = TIMING_NONE;
-        worker_set_deadline(worker, record, 0);
-        break;
-    case EXCHANGE_SEND:
-    case EXCHANGE_LINGER:
-        break;
-    }
 }
 
 /* --- driving --- */
@@ -386,9 +250,9 @@ static enum outcome flush(struct worker *worker, struct record *record)
         conn_close(worker, record);
         return CLOSED;
     }
-    if (state_seen(record)->step != EXCHANGE_SEND)
+    if (exchange_seen(record)->step != EXCHANGE_SEND)
         return GO_ON;
-    if (state_seen(record)->flags & EXCHANGE_CLOSE) {
+    if (exchange_seen(record)->flags & EXCHANGE_CLOSE) {
         close_after_response(worker, record);
         return CLOSED;
     }
@@ -399,7 +263,7 @@ static enum outcome flush(struct worker *worker, struct record *record)
 /* The peer sends no more. What it sent was answered, unless it broke off in the middle. */
 static enum outcome input_ended(struct worker *worker, struct record *record)
 {
-    if (state_seen(record)->step == EXCHANGE_HANDLE)
+    if (exchange_seen(record)->step == EXCHANGE_HANDLE)
         return REST;
     conn_close(worker, record);
     return CLOSED;
@@ -411,7 +275,7 @@ static enum outcome fill(struct worker *worker, struct record *record)
 
     if (record_head(record)->end_of_input)
         return input_ended(worker, record);
-    if (!worker_side(worker, record)->readable || state_seen(record)->step == EXCHANGE_HANDLE)
+    if (!worker_side(worker, record)->readable || exchange_seen(record)->step == EXCHANGE_HANDLE)
         return REST;
     result = conn_fill(worker, record);
     if (result >= 0)
@@ -419,6 +283,7 @@ static enum outcome fill(struct worker *worker, struct record *record)
     if (result == ERR_AGAIN || result == ERR_LIMIT)
         return REST;
     if (result == ERR_NO_MEMORY) {
+        (void)worker_make_room(worker); /* whoever waits in the middle of a head holds a block */
         worker_again_later(worker, record);
         return REST;
     }
@@ -434,7 +299,7 @@ static int flush_first(const struct record *record)
     if (!conn_has_output(record, head))
         return 0;
     return head->file_fd >= 0 || conn_room(record, head) < PIPELINE_ROOM ||
-           state_seen(record)->flags & EXCHANGE_CLOSE;
+           exchange_seen(record)->flags & EXCHANGE_CLOSE;
 }
 
 static enum outcome one_round(struct worker *worker, struct record *record)
@@ -449,9 +314,9 @@ static enum outcome one_round(struct worker *worker, struct record *record)
     }
     if (take_step(worker, record, &failed) && !failed)
         return GO_ON;
-    if (conn_has_output(record, record_head(record)) || state_seen(record)->step == EXCHANGE_SEND) {
+    if (conn_has_output(record, record_head(record)) || exchange_seen(record)->step == EXCHANGE_SEND) {
         outcome = flush(worker, record);
-        if (outcome != GO_ON || failed || state_seen(record)->step == EXCHANGE_SEND)
+        if (outcome != GO_ON || failed || exchange_seen(record)->step == EXCHANGE_SEND)
             return outcome; /* what did not fit is tried again with an empty ring */
     }
     if (failed) {
@@ -473,7 +338,7 @@ static void drive(struct worker *worker, struct record *record)
     if (outcome == GO_ON)
         worker_again(worker, record);
     conn_settle(worker, record);
-    plan_deadline(worker, record, record->rx != rx, record->tx != tx);
+    deadline_plan(worker, record, record->rx != rx, record->tx != tx);
 }
 
 /* The job went with the process that had it. */
@@ -481,9 +346,9 @@ static void resume(struct worker *worker, struct record *record)
 {
     struct exchange exchange = exchange_begin(worker, record);
 
-    blame_begins(&exchange);
-    handler_of(&exchange)->resume(&exchange);
-    blame_ends(&exchange);
+    request_blame_begins(&exchange);
+    request_handler(&exchange)->resume(&exchange);
+    request_blame_ends(&exchange);
     end_transaction(&exchange);
     if (exchange.failed)
         worker_again_later(worker, record);
@@ -499,12 +364,12 @@ void exchange_ready(struct worker *worker, struct record *record, unsigned event
         side->writable = 1;
     if (events & READY_TO_THE_END)
         side->read_to_the_end = 1;
-    if (state_seen(record)->step == EXCHANGE_LINGER) {
+    if (exchange_seen(record)->step == EXCHANGE_LINGER) {
         if (conn_discard(worker, record))
             conn_close(worker, record);
         return;
     }
-    if (state_seen(record)->step == EXCHANGE_HANDLE && !side->is_working)
+    if (exchange_seen(record)->step == EXCHANGE_HANDLE && !side->is_working)
         resume(worker, record);
     /* Most events of an idle connection say that it could be written to. */
     if (!side->readable && !conn_has_output(record, record_head(record)) &&
@@ -515,48 +380,45 @@ void exchange_ready(struct worker *worker, struct record *record, unsigned event
 
 /* --- the rest of the class --- */
 
+/* It is not heard first: whoever sends nothing would have its place all the same. */
+static void turn_away(struct worker *worker, struct record *record)
+{
+    struct exchange exchange = exchange_begin(worker, record);
+
+    exchange.state->request = exchange.http->next_request++;
+    exchange.state->flags = EXCHANGE_CLOSE | EXCHANGE_BODY_UNREAD;
+    exchange_respond_error(&exchange, 503, SLICE_LITERAL("too_many_connections_from_address"));
+    end_transaction(&exchange);
+}
+
 void exchange_opened(struct worker *worker, struct record *record)
 {
     struct record_head *head = record_begin(record);
 
     *state_of(head) = (struct exchange_state){.step = EXCHANGE_READ_HEAD};
     record_commit(record);
-    set_timing(worker, record, TIMING_HEAD, http_of(worker)->config->header_timeout_ms, 1);
-}
-
-/* Deadlines live in the record; what the present one is for follows from the rest. */
-static enum timing timing_of(const struct record *record)
-{
-    const struct record_head *head = record_head(record);
-
-    if (state_seen(record)->step == EXCHANGE_LINGER)
-        return TIMING_LINGER;
-    if (conn_has_output(record, head))
-        return TIMING_WRITE;
-    if (state_seen(record)->step == EXCHANGE_READ_BODY)
-        return TIMING_BODY;
-    if (state_seen(record)->step != EXCHANGE_READ_HEAD)
-        return TIMING_NONE;
-    return conn_input_length(record, head) || record->rx == 0 ? TIMING_HEAD : TIMING_IDLE;
+    if (worker_side(worker, record)->is_over)
+        turn_away(worker, record);
+    deadline_opened(worker, record);
 }
 
 void exchange_revived(struct worker *worker, struct record *record)
 {
-    const struct exchange_state *state = state_seen(record);
+    const struct exchange_state *state = exchange_seen(record);
 
-    worker_side(worker, record)->timing = (uint8_t)timing_of(record);
+    deadline_revived(worker, record);
     if (state->request >= http_of(worker)->next_request)
         http_of(worker)->next_request = state->request + 1;
     if (state->step == EXCHANGE_LINGER)
         linger_begins(worker, record);
 }
 
-static void answer_timeout(struct worker *worker, struct record *record)
+static void answer_timeout(struct worker *worker, struct record *record, struct slice reason)
 {
     struct exchange exchange = exchange_begin(worker, record);
 
     exchange.state->flags |= EXCHANGE_CLOSE | EXCHANGE_BODY_UNREAD;
-    exchange_respond_error(&exchange, 408, SLICE_LITERAL("request_timeout"));
+    exchange_respond_error(&exchange, 408, reason);
     end_transaction(&exchange);
     if (exchange.failed)
         conn_close(worker, record);
@@ -566,18 +428,18 @@ static void answer_timeout(struct worker *worker, struct record *record)
 
 void exchange_expired(struct worker *worker, struct record *record)
 {
-    const struct record_head *head = record_head(record);
-    enum exchange_step step = (enum exchange_step)state_seen(record)->step;
-    int is_reading =
-        (step == EXCHANGE_READ_HEAD && conn_input_length(record, head)) || step == EXCHANGE_READ_BODY;
+    struct slice reason = {"", 0};
 
-    if (is_reading && !conn_has_output(record, head))
-        answer_timeout(worker, record);
-    else if (conn_has_output(record, head) && conn_drains(worker, record))
-        worker_set_deadline(worker, record,
-                            worker->now_ns + http_of(worker)->config->write_timeout_ms * NS_PER_MS);
-    else
+    switch (deadline_passed(worker, record, &reason)) {
+    case DEADLINE_MOVED:
+        break;
+    case DEADLINE_ANSWER:
+        answer_timeout(worker, record, reason);
+        break;
+    case DEADLINE_CLOSE:
         conn_close(worker, record);
+        break;
+    }
 }
 
 int exchange_is_idle(const struct record *record, uint64_t now_ns)
@@ -586,7 +448,7 @@ int exchange_is_idle(const struct record *record, uint64_t now_ns)
 
     if (!record->rx && now_ns - record->opened_ns < FRESH_NS)
         return 0;
-    return state_seen(record)->step == EXCHANGE_READ_HEAD && !conn_input_length(record, head) &&
+    return exchange_seen(record)->step == EXCHANGE_READ_HEAD && !conn_input_length(record, head) &&
            !conn_has_output(record, head);
 }
 
@@ -604,8 +466,8 @@ int exchange_reopen(const struct exchange_ticket *ticket, struct exchange *excha
     struct worker *worker = ticket->http->worker;
     struct record *record = arena_record(&worker->arena, ticket->record);
 
-    if (record->life != RECORD_OPEN || state_seen(record)->step != EXCHANGE_HANDLE ||
-        state_seen(record)->request != ticket->request)
+    if (record->life != RECORD_OPEN || exchange_seen(record)->step != EXCHANGE_HANDLE ||
+        exchange_seen(record)->request != ticket->request)
         return 0;
     worker->intent->record = ticket->record + 1;
     COMPILER_BARRIER();
@@ -643,7 +505,7 @@ static int skip_request(struct exchange *exchange)
         h1_head_find_end(input.at, (uint32_t)input.length, head_limit(exchange->http), &scanned, &length) ||
         h1_head_parse(input.at, length, &request, &refusal))
         return 0;
-    note_request(exchange, &request);
+    request_note(exchange, &request);
     exchange->head->taken += length;
     state->scanned = 0;
     state->request = exchange->http->next_request++;
@@ -695,5 +557,6 @@ const struct conn_class http_class = {
     .revived = exchange_revived,
     .blamed = exchange_blamed,
     .is_idle = exchange_is_idle,
+    .may_yield = deadline_may_yield,
     .abandon = exchange_abandon,
 };

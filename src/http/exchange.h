@@ -51,10 +51,10 @@ struct exchange_state {
     uint8_t flags;   /* enum exchange_flag */
     uint8_t handler; /* index in http->handlers, while READ_BODY or HANDLE */
     uint8_t reserved;
-    uint32_t scanned;    /* how far the head was looked at, from `taken` */
-    uint64_t request;    /* serial of the request under way: unique in the slot */
-    uint64_t body_left;  /* of a request body with Content-Length */
-    uint64_t body_limit; /* bytes it may have; 0: no limit */
+    uint16_t scanned;   /* how far the head was looked at, from `taken`; at most ARENA_BLOCK_SIZE */
+    uint16_t route;     /* what answers: its number + 1; 0: none, or not known yet */
+    uint64_t request;   /* serial of the request under way: unique in the slot */
+    uint64_t body_left; /* of a request body with Content-Length */
     uint64_t body_taken;
     struct h1_chunks chunks;
     uint64_t handler_state[4];
@@ -138,7 +138,16 @@ void exchange_finish(struct exchange *exchange);
 /* Answers with the one line that the route's settings want beside `fields`, or nothing: Cache-Control. */
 struct slice exchange_cache_line(const struct exchange *exchange, char *memory, size_t size);
 
-/* --- for exchange.c --- */
+/* --- for the files of the exchange --- */
+
+static inline const struct exchange_state *exchange_seen(const struct record *record)
+{
+    return (const struct exchange_state *)(const void *)record_head(record)->protocol;
+}
+
+/* What the configuration says for the request under way; before its route is known, and between two requests, what the
+ * last one's or else the top level says. NULL: there are no routes (in tests). */
+const struct route_settings *exchange_settings(const struct http *http, const struct exchange_state *state);
 
 /* Finds the site and the route of a request, changes its path as they say, and calls `serve` with all of it filled in; or
  * answers itself: 404, 413, 500, `respond`, `redirect`. */

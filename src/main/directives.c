@@ -233,7 +233,9 @@ static const struct directive process_directives[] = {
         .name = "max_connections",
         .contexts = AT_TOP,
         .arguments = {{.name = "N", .kind = CONF_COUNT, .min = 1, .max = 10000000}},
-        .doc = "How many connections one worker holds at most.",
+        .doc = "How many connections one worker holds at most. For one more it closes the one that has been "
+               "idle longest, or else the one that has waited longest in the middle of a head; where there "
+               "is none, new ones wait.",
         .example = "max_connections 20000",
         .default_text = "as many as the limit of file descriptors allows",
         .apply = apply_max_connections,

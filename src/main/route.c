@@ -165,8 +165,23 @@ static void judge_groups(const struct block_build *block, struct diagnostics *di
     refuse_at(diagnostics, block->group_node, (int)block->group_argument, hint, message);
 }
 
+static int number_routes(const struct build *build)
+{
+    struct http_config *http = build->http;
+
+    http->routes = storage_take(&http->storage, http->route_count * sizeof *http->routes);
+    if (!http->routes)
+        return ERR_NO_MEMORY;
+    http->routes[http->route->number] = http->route;
+    for (const struct block_build *block = build->first_block; block; block = block->next)
+        http->routes[block->route->number] = block->route;
+    return 0;
+}
+
 int routes_finish(struct build *build, struct diagnostics *diagnostics)
 {
+    if (number_routes(build))
+        return ERR_NO_MEMORY;
     for (const struct block_build *block = build->first_block; block; block = block->next) {
         if (!is_site(block) && !block->has_mistakes)
             judge_reach(build, block, diagnostics);

@@ -15,6 +15,8 @@ const struct conf_grammar *settings_grammar(void)
 }
 
 #define DEFAULT_MAX_BODY (64ull << 20)
+#define DEFAULT_MIN_RATE                                                                                     \
+    240u /* bytes a second: a few words; who is slower holds a place and asks for nothing */
 
 static void set_defaults(struct core_settings *core, struct http_config *http)
 {
@@ -46,8 +48,11 @@ static int make_outermost_route(struct http_config *http)
     if (!http->route)
         return ERR_NO_MEMORY;
     http->route_count = 1;
-    http->route->settings =
-        (struct route_settings){.index = index_names, .index_count = 1, .max_body = DEFAULT_MAX_BODY};
+    http->route->settings = (struct route_settings){.index = index_names,
+                                                    .index_count = 1,
+                                                    .max_body = DEFAULT_MAX_BODY,
+                                                    .min_body_rate = DEFAULT_MIN_RATE,
+                                                    .min_write_rate = DEFAULT_MIN_RATE};
     return 0;
 }
 

@@ -106,6 +106,7 @@ static void private_memory(struct rig *rig)
     assert_non_null(worker->side);
     assert_non_null(worker->again);
     assert_int_equal(timers_init(&worker->timers, RIG_RECORDS), 0);
+    assert_int_equal(waiting_init(&worker->waiting, RIG_RECORDS), 0);
     assert_int_equal(blocks_init(&worker->blocks, &worker->arena), 0);
 }
 
@@ -143,6 +144,8 @@ void rig_forget(struct rig *rig)
     struct worker *worker = &rig->worker;
 
     timers_fini(&worker->timers);
+    waiting_fini(&worker->waiting);
+    clients_fini(&worker->clients);
     blocks_fini(&worker->blocks);
     free(worker->side);
     free(worker->again);

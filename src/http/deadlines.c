@@ -1,0 +1,206 @@
+#include "http/deadlines.h"
+
+#define LINGER_NS (2 * NS_PER_S)
+#define PATIENCE_NS NS_PER_S /* so long a head that is under way is not closed to make room */
+
+/* What a deadline is for (conn_side.timing). */
+enum timing { TIMING_NONE, TIMING_IDLE, TIMING_HEAD, TIMING_BODY, TIMING_WRITE, TIMING_LINGER };
+
+static const struct http *http_of(const struct worker *worker)
+{
+    return worker->application;
+}
+
+/* --- rates --- */
+
+static uint64_t min_rate(const struct worker *worker, const struct record *record, enum timing timing)
+{
+    const struct route_settings *settings = exchange_settings(http_of(worker), exchange_seen(record));
+
+    if (!settings || (timing != TIMING_BODY && timing != TIMING_WRITE))
+        return 0;
+    return timing == TIMING_BODY ? settings->min_body_rate : settings->min_write_rate;
+}
+
+/* What has got through, as far as that costs nothing to know. */
+static uint64_t progress(const struct conn_side *side, const struct record *record, enum timing timing)
+{
+    uint64_t count = timing == TIMING_BODY ? record->rx : side->sent_seen;
+
+    return count > side->rate_from ? count - side->rate_from : 0;
+}
+
+/* When the average falls below the rate if nothing more gets through; UINT64_MAX: never. */
+static uint64_t rate_deadline(struct worker *worker, const struct record *record, enum timing timing)
+{
+    const struct conn_side *side = worker_side(worker, record);
+    const uint64_t rate = min_rate(worker, record, timing);
+    uint64_t good_ns, count;
+
+    if (!rate)
+        return UINT64_MAX;
+    count = progress(side, record, timing);
+    if (count / rate > UINT32_MAX)
+        return UINT64_MAX;
+    good_ns = count / rate * NS_PER_S + count % rate * NS_PER_S / rate;
+    if (good_ns < HTTP_RATE_GRACE_MS * NS_PER_MS)
+        good_ns = HTTP_RATE_GRACE_MS * NS_PER_MS;
+    return side->rate_since_ns + good_ns;
+}
+
+static void rate_begins(struct worker *worker, struct record *record, enum timing timing)
+{
+    struct conn_side *side = worker_side(worker, record);
+
+    if (!min_rate(worker, record, timing))
+        return;
+    side->rate_since_ns = worker->now_ns;
+    if (timing == TIMING_WRITE)
+        (void)conn_drains(worker, record);
+    side->rate_from = timing == TIMING_BODY ? record->rx : side->sent_seen;
+}
+
+/* --- setting --- */
+
+static enum waiting_for waits_for(enum timing timing)
+{
+    return timing == TIMING_IDLE ? WAITING_IDLE : timing == TIMING_HEAD ? WAITING_BEGUN : WAITING_NOT;
+}
+
+static void set_timing(struct worker *worker, struct record *record, enum timing timing, uint64_t ms,
+                       int restart)
+{
+    struct conn_side *side = worker_side(worker, record);
+    uint64_t deadline_ns = worker->now_ns + ms * NS_PER_MS, rate_ns;
+
+    if (side->timing == timing && !restart)
+        return;
+    if (side->timing != timing)
+        rate_begins(worker, record, timing);
+    side->timing = (uint8_t)timing;
+    rate_ns = rate_deadline(worker, record, timing);
+    worker_set_deadline(worker, record, rate_ns < deadline_ns ? rate_ns : deadline_ns);
+    worker_waits(worker, record, waits_for(timing));
+}
+
+void deadline_opened(struct worker *worker, struct record *record)
+{
+    set_timing(worker, record, TIMING_HEAD, http_of(worker)->config->header_timeout_ms, 1);
+}
+
+void deadline_head_ends(struct worker *worker, struct record *record)
+{
+    worker_side(worker, record)->timing = TIMING_NONE;
+    worker_waits(worker, record, WAITING_NOT);
+}
+
+void deadline_linger(struct worker *worker, struct record *record)
+{
+    set_timing(worker, record, TIMING_LINGER, LINGER_NS / NS_PER_MS, 1);
+}
+
+void deadline_plan(struct worker *worker, struct record *record, int received, int sent)
+{
+    const struct http_config *config = http_of(worker)->config;
+    const struct record_head *head = record_head(record);
+
+    if (conn_has_output(record, head)) {
+        set_timing(worker, record, TIMING_WRITE, config->write_timeout_ms, sent);
+        return;
+    }
+    switch ((enum exchange_step)exchange_seen(record)->step) {
+    case EXCHANGE_READ_HEAD:
+        if (conn_input_length(record, head) || record->rx == 0)
+            set_timing(worker, record, TIMING_HEAD, config->header_timeout_ms, 0);
+        else
+            set_timing(worker, record, TIMING_IDLE, config->keepalive_ms, received || sent);
+        break;
+    case EXCHANGE_READ_BODY:
+        set_timing(worker, record, TIMING_BODY, config->body_timeout_ms, received);
+        break;
+    case EXCHANGE_HANDLE:
+        deadline_head_ends(worker, record);
+        worker_set_deadline(worker, record, 0);
+        break;
+    case EXCHANGE_SEND:
+    case EXCHANGE_LINGER:
+        break;
+    }
+}
+
+/* --- after a death --- */
+
+static enum timing timing_of(const struct record *record)
+{
+    const struct record_head *head = record_head(record);
+    const enum exchange_step step = (enum exchange_step)exchange_seen(record)->step;
+
+    if (step == EXCHANGE_LINGER)
+        return TIMING_LINGER;
+    if (conn_has_output(record, head))
+        return TIMING_WRITE;
+    if (step == EXCHANGE_READ_BODY)
+        return TIMING_BODY;
+    if (step != EXCHANGE_READ_HEAD)
+        return TIMING_NONE;
+    return conn_input_length(record, head) || record->rx == 0 ? TIMING_HEAD : TIMING_IDLE;
+}
+
+void deadline_revived(struct worker *worker, struct record *record)
+{
+    const enum timing timing = timing_of(record);
+
+    worker_side(worker, record)->timing = (uint8_t)timing;
+    worker_waits(worker, record, waits_for(timing));
+    rate_begins(worker, record, timing);
+}
+
+/* --- when it has passed --- */
+
+/* Not the quiet alone ends it: also a deadline that the rate has set may have been met meanwhile. */
+static enum deadline_verdict write_passed(struct worker *worker, struct record *record)
+{
+    const int has_taken = conn_drains(worker, record);
+    const uint64_t quiet_ns = worker->now_ns + http_of(worker)->config->write_timeout_ms * NS_PER_MS;
+    const uint64_t rate_ns = rate_deadline(worker, record, TIMING_WRITE);
+
+    if (!has_taken || rate_ns <= worker->now_ns)
+        return DEADLINE_CLOSE;
+    worker_set_deadline(worker, record, rate_ns < quiet_ns ? rate_ns : quiet_ns);
+    return DEADLINE_MOVED;
+}
+
+enum deadline_verdict deadline_passed(struct worker *worker, struct record *record, struct slice *reason)
+{
+    const struct record_head *head = record_head(record);
+    const enum exchange_step step = (enum exchange_step)exchange_seen(record)->step;
+
+    if (conn_has_output(record, head))
+        return write_passed(worker, record);
+    *reason = SLICE_LITERAL("request_timeout");
+    if (step == EXCHANGE_READ_BODY) {
+        if (rate_deadline(worker, record, TIMING_BODY) <= worker->now_ns)
+            *reason = SLICE_LITERAL("body_too_slow");
+        return DEADLINE_ANSWER;
+    }
+    return step == EXCHANGE_READ_HEAD && conn_input_length(record, head) ? DEADLINE_ANSWER : DEADLINE_CLOSE;
+}
+
+int deadline_may_yield(const struct worker *worker, const struct record *record)
+{
+    const uint64_t timeout_ns = http_of(worker)->config->header_timeout_ms * NS_PER_MS;
+    const uint64_t patience_ns = timeout_ns / 2 < PATIENCE_NS ? timeout_ns / 2 : PATIENCE_NS;
+
+    switch (timing_of(record)) {
+    case TIMING_IDLE:
+        return 1;
+    case TIMING_HEAD:
+        return worker->now_ns + timeout_ns >= record->deadline_ns + patience_ns;
+    case TIMING_NONE:
+    case TIMING_BODY:
+    case TIMING_WRITE:
+    case TIMING_LINGER:
+        break;
+    }
+    return 0;
+}
