@@ -188,6 +188,8 @@ void route_exchange(struct exchange *exchange, const struct h1_head *request,
     const struct http_site *site = site_find(exchange->http, exchange->record, request->host);
     int result;
 
+    if (request->form == H1_AUTHORITY_FORM) /* what follows may be meant for a tunnel */
+        exchange->state->flags |= EXCHANGE_CLOSE;
     if (request->form == H1_AUTHORITY_FORM || request->form == H1_ASTERISK_FORM) {
         exchange_respond(exchange, request->form == H1_ASTERISK_FORM ? 204 : 405, (struct slice){"", 0},
                          SLICE_LITERAL("Allow: GET, HEAD, OPTIONS\r\n"), (struct slice){"", 0});

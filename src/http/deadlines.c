@@ -1,6 +1,7 @@
 #include "http/deadlines.h"
 
-#define LINGER_NS (2 * NS_PER_S)
+#define LINGER_MS 2000u
+#define LINGER_ALL_NS (30 * NS_PER_S)
 #define PATIENCE_NS NS_PER_S /* so long a head that is under way is not closed to make room */
 
 /* What a deadline is for (conn_side.timing). */
@@ -64,7 +65,9 @@ static void rate_begins(struct worker *worker, struct record *record, enum timin
 
 static enum waiting_for waits_for(enum timing timing)
 {
-    return timing == TIMING_IDLE ? WAITING_IDLE : timing == TIMING_HEAD ? WAITING_BEGUN : WAITING_NOT;
+    if (timing == TIMING_IDLE)
+        return WAITING_IDLE;
+    return timing == TIMING_HEAD || timing == TIMING_LINGER ? WAITING_BEGUN : WAITING_NOT;
 }
 
 static void set_timing(struct worker *worker, struct record *record, enum timing timing, uint64_t ms,
@@ -96,7 +99,16 @@ void deadline_head_ends(struct worker *worker, struct record *record)
 
 void deadline_linger(struct worker *worker, struct record *record)
 {
-    set_timing(worker, record, TIMING_LINGER, LINGER_NS / NS_PER_MS, 1);
+    worker_side(worker, record)->rate_since_ns = worker->now_ns;
+    set_timing(worker, record, TIMING_LINGER, LINGER_MS, 1);
+}
+
+void deadline_linger_on(struct worker *worker, struct record *record)
+{
+    const uint64_t end_ns = worker_side(worker, record)->rate_since_ns + LINGER_ALL_NS;
+    const uint64_t quiet_ns = worker->now_ns + LINGER_MS * NS_PER_MS;
+
+    worker_set_deadline(worker, record, quiet_ns < end_ns ? quiet_ns : end_ns);
 }
 
 void deadline_plan(struct worker *worker, struct record *record, int received, int sent)
@@ -193,13 +205,13 @@ int deadline_may_yield(const struct worker *worker, const struct record *record)
 
     switch (timing_of(record)) {
     case TIMING_IDLE:
+    case TIMING_LINGER:
         return 1;
     case TIMING_HEAD:
         return worker->now_ns + timeout_ns >= record->deadline_ns + patience_ns;
     case TIMING_NONE:
     case TIMING_BODY:
     case TIMING_WRITE:
-    case TIMING_LINGER:
         break;
     }
     return 0;

@@ -4,13 +4,13 @@
  *     IDLE     between two requests
  *     BODY     without a byte of the request's body; and the body must come at min_body_rate
  *     WRITE    without a byte of the response taken; and it must be taken at min_write_rate
- *     LINGER   our FIN is sent, theirs is awaited
+ *     LINGER   our FIN is sent, theirs is awaited: for a while without a byte, for a longer while in all
  *
  * The deadline itself lies in the record, so it outlives the worker. What it is for follows from the rest of the record
  * (deadline_revived). A rate is an average since the body or the response began; HTTP_RATE_GRACE_MS long nobody looks at
  * it. Where it began is known to the worker alone: after a death it begins anew.
  *
- * Whoever waits for a request (HEAD, IDLE) may be closed to make room for others (core/waiting.h). */
+ * Whoever waits for a request (HEAD, IDLE) or lingers may be closed to make room for others (core/waiting.h). */
 #ifndef HOLDFAST_HTTP_DEADLINES_H
 #define HOLDFAST_HTTP_DEADLINES_H
 
@@ -23,6 +23,8 @@ void deadline_opened(struct worker *worker, struct record *record);
 void deadline_head_ends(struct worker *worker, struct record *record);
 /* Our FIN is sent. */
 void deadline_linger(struct worker *worker, struct record *record);
+/* After that, something came. */
+void deadline_linger_on(struct worker *worker, struct record *record);
 /* The record was driven, and received or sent something on the way, or not: sets the deadline of what it waits for. */
 void deadline_plan(struct worker *worker, struct record *record, int received, int sent);
 /* Finds out, after a death, what the record's deadline is for. */
@@ -36,8 +38,8 @@ enum deadline_verdict {
 /* The record's deadline has passed. */
 enum deadline_verdict deadline_passed(struct worker *worker, struct record *record, struct slice *reason);
 
-/* For conn_class.may_yield: 1 if the connection waits for a request, and has done so long enough that closing it to
- * make room is fair. */
+/* For conn_class.may_yield: 1 if the connection lingers, or waits for a request and has done so long enough that closing
+ * it to make room is fair. */
 int deadline_may_yield(const struct worker *worker, const struct record *record);
 
 #endif

@@ -367,6 +367,8 @@ void exchange_ready(struct worker *worker, struct record *record, unsigned event
     if (exchange_seen(record)->step == EXCHANGE_LINGER) {
         if (conn_discard(worker, record))
             conn_close(worker, record);
+        else if (events & READY_IN)
+            deadline_linger_on(worker, record);
         return;
     }
     if (exchange_seen(record)->step == EXCHANGE_HANDLE && !side->is_working)
