@@ -148,6 +148,105 @@ static void a_response_has_its_time_again_only_when_bytes_are_taken(void **state
     assert_int_equal(talk.rig.worker.files, 0);
 }
 
+/* --- rates --- */
+
+static void set_rates(uint64_t body, uint64_t write)
+{
+    static struct http_route route;
+
+    route.settings = (struct route_settings){.min_body_rate = body, .min_write_rate = write};
+    talk.config.route = &route;
+}
+
+static void hear_too_slow(void)
+{
+    struct response response;
+
+    talk_hear(&talk, &response, 0);
+    assert_int_equal(response.status, 408);
+    assert_non_null(strstr(response.body, "body_too_slow"));
+    talk_expect_end(&talk);
+}
+
+static void a_body_that_trickles_is_ended_when_its_grace_is_over(void **state)
+{
+    (void)state;
+    set_rates(100, 0);
+    say("POST /hash HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n");
+    for (unsigned passed_ms = 0; passed_ms < HTTP_RATE_GRACE_MS - 1000; passed_ms += 1000) {
+        assert_deadline_in(HTTP_RATE_GRACE_MS - passed_ms);
+        pass_ms(1000);
+        say("x");
+    }
+    assert_true(talk_pass(&talk, NS_PER_S));
+    hear_too_slow();
+    assert_int_equal(stub_ended, 0);
+}
+
+static void a_body_with_a_good_beginning_may_pause(void **state)
+{
+    static char bytes[1700];
+    (void)state;
+
+    memset(bytes, 'x', sizeof bytes - 1);
+    set_rates(100, 0);
+    say("POST /hash HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n");
+    say("x"); /* from here on it is measured: the head came with what was counted before */
+    talk_send(&talk, bytes, sizeof bytes - 1);
+    talk_settle(&talk);
+    pass_ms(16900);
+    say("x"); /* 17 seconds' worth has come, and it is the 17th */
+    pass_ms(50);
+    assert_true(talk_pass(&talk, 200 * NS_PER_MS));
+    hear_too_slow();
+}
+
+static void a_slow_body_without_a_rate_is_not_judged(void **state)
+{
+    (void)state;
+    set_rates(0, 0);
+    say("POST /hash HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n");
+    for (int i = 0; i < 20; i++) {
+        pass_ms(TALK_BODY_MS - 1);
+        say("x");
+    }
+    talk_expect(&talk, 200, NULL);
+}
+
+static void a_body_is_measured_anew_after_a_death(void **state)
+{
+    (void)state;
+    set_rates(100, 0);
+    say("POST /hash HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n");
+    pass_ms(9000);
+    talk_revive(&talk, -1);
+    set_rates(100, 0);
+    talk_settle(&talk);
+    assert_deadline_in(1000); /* the deadline itself has outlived the worker … */
+    say("x");
+    assert_deadline_in(HTTP_RATE_GRACE_MS); /* … and the next byte sets another one */
+}
+
+static void a_response_that_is_taken_too_slowly_is_cut_off(void **state)
+{
+    unsigned seconds = 0;
+    (void)state;
+
+    set_rates(0, 1u << 20);
+    say("GET /file HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_deadline_in(HTTP_RATE_GRACE_MS);
+    while (talk.record->life == RECORD_OPEN && seconds < 60) {
+        (void)talk_pass(&talk, NS_PER_S);
+        seconds++;
+        if (talk.record->life == RECORD_OPEN && seconds < 4) {
+            (void)talk_await(&talk, talk.length + 1000);
+            talk_settle(&talk);
+        }
+    }
+    assert_in_range(seconds, HTTP_RATE_GRACE_MS / 1000, HTTP_RATE_GRACE_MS / 1000 + 1);
+    assert_int_equal(talk.rig.worker.files, 0);
+}
+
 static void work_elsewhere_has_no_deadline_and_what_follows_has(void **state)
 {
     (void)state;
@@ -210,6 +309,11 @@ int main(void)
         CASE(an_idle_connection_is_closed_without_a_word),
         CASE(a_body_has_its_time_again_with_every_byte),
         CASE(a_response_has_its_time_again_only_when_bytes_are_taken),
+        CASE(a_body_that_trickles_is_ended_when_its_grace_is_over),
+        CASE(a_body_with_a_good_beginning_may_pause),
+        CASE(a_slow_body_without_a_rate_is_not_judged),
+        CASE(a_body_is_measured_anew_after_a_death),
+        CASE(a_response_that_is_taken_too_slowly_is_cut_off),
         CASE(work_elsewhere_has_no_deadline_and_what_follows_has),
         CASE(a_farewell_ends_with_its_time),
         CASE(the_deadline_of_a_head_goes_on_across_a_death),
