@@ -161,10 +161,30 @@ static void add_json_ascii(struct text *text, unsigned char c)
         text_add(text, (struct slice){(const char[]){(char)c}, 1});
 }
 
+/* Of the first bytes: those that stand for themselves. */
+static size_t json_plain_length(struct slice bytes)
+{
+    size_t length = 0;
+
+    while (length < bytes.length) {
+        unsigned char c = (unsigned char)bytes.at[length];
+        if (c < 0x20 || c >= 0x7f || c == '"' || c == '\\')
+            break;
+        length++;
+    }
+    return length;
+}
+
 void text_add_json(struct text *text, struct slice bytes)
 {
     while (bytes.length > 0 && !text->overflow) {
-        size_t length = utf8_length(bytes);
+        size_t plain = json_plain_length(bytes), length;
+        text_add(text, (struct slice){bytes.at, plain});
+        bytes.at += plain;
+        bytes.length -= plain;
+        if (!bytes.length)
+            return;
+        length = utf8_length(bytes);
         if (length == 0)
             text_add_c(text, "\xef\xbf\xbd");
         else if (length == 1)

@@ -41,6 +41,9 @@
     X(NOT_BUILT, not_built, "something was asked for that comes in a later version")                         \
     X(HANDLER_FAILED, handler_failed, "a handler could not do its work")                                     \
     X(PROTOCOL_ERROR, protocol_error, "a sibling process broke the protocol")                                \
+    X(ACCESS_LOG_FAILED, access_log_failed,                                                                  \
+      "an access log cannot be written or opened; lines wait or are lost")                                   \
+    X(LOGS_REOPENED, logs_reopened, "the access logs are opened anew, as SIGUSR1 asked")                     \
     X(LOG_LINES_LOST, log_lines_lost, "nobody read the log for a while; so many lines were dropped")         \
     X(DIAGNOSTIC, diagnostic, "details for developers")
 

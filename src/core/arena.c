@@ -18,8 +18,13 @@ static size_t round_up(size_t value, size_t step)
 
 static uint64_t layout_hash(void)
 {
-    const uint64_t parts[] = {sizeof(struct arena_core), sizeof(struct record), sizeof(struct record_head),
-                              sizeof(struct intent),     ARENA_BLOCK_SIZE,      RECORD_PROTOCOL_BYTES};
+    const uint64_t parts[] = {sizeof(struct arena_core),
+                              sizeof(struct record),
+                              sizeof(struct record_head),
+                              sizeof(struct intent),
+                              ARENA_BLOCK_SIZE,
+                              RECORD_PROTOCOL_BYTES,
+                              ARENA_LOG_SIZE};
     uint64_t hash = 14695981039346656037ULL;
 
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
@@ -32,12 +37,13 @@ static void arena_place(struct arena *arena, uint32_t record_count)
     arena->records_offset = round_up(ARENA_PAGE_SIZE + sizeof(struct arena_core), ARENA_PAGE_SIZE);
     arena->blocks_offset =
         arena->records_offset + round_up((size_t)record_count * sizeof(struct record), ARENA_PAGE_SIZE);
+    arena->logs_offset = arena->blocks_offset + (size_t)record_count * BLOCKS_PER_RECORD * ARENA_BLOCK_SIZE;
 }
 
 static size_t arena_total(struct arena *arena, uint32_t record_count)
 {
     arena_place(arena, record_count);
-    return arena->blocks_offset + (size_t)record_count * BLOCKS_PER_RECORD * ARENA_BLOCK_SIZE;
+    return arena->logs_offset + (size_t)ARENA_LOGS_MAX * ARENA_LOG_SIZE;
 }
 
 static int arena_attach(struct arena *arena, size_t size)
@@ -59,6 +65,17 @@ static void arena_find_parts(struct arena *arena)
     arena_place(arena, arena->core->record_count);
     arena->records = (struct record *)((char *)arena->page + arena->records_offset);
     arena->blocks = (char *)arena->page + arena->blocks_offset;
+    arena->logs = (char *)arena->page + arena->logs_offset;
+}
+
+static void forget_descriptors(struct arena_core *core)
+{
+    core->epoll_fd = core->wakeup_fd = core->keeper_pidfd = -1;
+    for (unsigned i = 0; i < ARENA_LOGS_MAX; i++) {
+        core->logs[i].fd = -1;
+        core->logs[i].length =
+            0; /* without the lock nobody can tell whether it was written: it is written again */
+    }
 }
 
 static void arena_write_headers(struct arena *arena, uint32_t slot, uint32_t generation, uint32_t records)
@@ -72,7 +89,7 @@ static void arena_write_headers(struct arena *arena, uint32_t slot, uint32_t gen
     arena->core->layout = layout_hash();
     arena->core->record_count = records;
     arena->core->block_count = records * BLOCKS_PER_RECORD;
-    arena->core->epoll_fd = arena->core->wakeup_fd = arena->core->keeper_pidfd = -1;
+    forget_descriptors(arena->core);
     arena->core->next_serial = 1;
 }
 
@@ -88,7 +105,8 @@ int arena_create(struct arena *arena, uint32_t slot, uint32_t generation, uint32
     arena->fd = fd_memfd("holdfast-arena", size, 0);
     if (arena->fd < 0)
         return arena->fd;
-    result = fallocate(arena->fd, 0, 0, (off_t)arena_total(arena, 0)) ? err_from_errno(errno) : 0;
+    arena_place(arena, record_count);
+    result = fallocate(arena->fd, 0, 0, (off_t)arena->records_offset) ? err_from_errno(errno) : 0;
     if (!result && fcntl(arena->fd, F_ADD_SEALS, seals))
         result = err_from_errno(errno);
     if (!result)
@@ -166,7 +184,7 @@ void arena_make_private(struct arena *arena)
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 
     MUST(memory == from);
-    arena->core->epoll_fd = arena->core->wakeup_fd = arena->core->keeper_pidfd = -1;
+    forget_descriptors(arena->core);
     arena->page->connections = 0;
 }
 
@@ -174,12 +192,13 @@ void arena_reset(struct arena *arena)
 {
     uint32_t limit = arena_records_limit(arena);
 
+    (void)redo_settle(arena); /* as long as the record can tell */
     for (uint32_t n = 0; n < limit; n++)
         memset(&arena->records[n], 0, sizeof arena->records[n]);
     memset(arena->core->intents, 0, sizeof arena->core->intents);
     /* Blame outlives neither its intents nor its record: it would fall on whoever is there next. */
     arena->core->fault = arena->core->blamed = arena->core->watchdog_kill = 0;
-    arena->core->epoll_fd = arena->core->wakeup_fd = arena->core->keeper_pidfd = -1;
+    forget_descriptors(arena->core);
     arena->page->connections = 0;
 }
 
@@ -202,7 +221,7 @@ static struct extents record_extents(const struct arena *arena)
 static struct extents block_extents(const struct arena *arena)
 {
     return (struct extents){&arena->core->block_extents, ARENA_BLOCK_EXTENT, arena->blocks_offset,
-                            arena->size, (size_t)ARENA_BLOCK_EXTENT * ARENA_BLOCK_SIZE};
+                            arena->logs_offset, (size_t)ARENA_BLOCK_EXTENT * ARENA_BLOCK_SIZE};
 }
 
 static int extent_allocate(const struct arena *arena, const struct extents *extents, uint32_t number,
@@ -250,6 +269,25 @@ int arena_block_reserve(struct arena *arena, uint32_t number)
     const struct extents extents = block_extents(arena);
 
     return number < arena->core->block_count ? extents_reserve(arena, &extents, number) : ERR_LIMIT;
+}
+
+int arena_log_reserve(struct arena *arena, uint32_t number)
+{
+    const struct extents logs = {NULL, 1, arena->logs_offset, arena->size, ARENA_LOG_SIZE};
+
+    return number < ARENA_LOGS_MAX ? extent_allocate(arena, &logs, number, 0) : ERR_LIMIT;
+}
+
+int arena_is_own_descriptor(const struct arena *arena, int fd)
+{
+    const struct arena_core *core = arena->core;
+
+    if (fd < 0)
+        return 0;
+    for (unsigned i = 0; i < ARENA_LOGS_MAX; i++)
+        if (core->logs[i].fd == fd)
+            return 1;
+    return fd == core->epoll_fd || fd == core->wakeup_fd || fd == core->keeper_pidfd;
 }
 
 static int extent_is_free(const struct arena *arena, uint32_t extent)

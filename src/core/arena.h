@@ -10,9 +10,10 @@
  *             the same image by nature
  *   records   one `struct record` per descriptor number: record n describes descriptor n
  *   blocks    ARENA_BLOCK_SIZE bytes each: ring buffers, handed out to records
+ *   logs      ARENA_LOG_SIZE bytes each: rings of finished lines that wait to be written (log_ring.h)
  *
- * Records and blocks are allocated (fallocate) by extents as they come into use, so that memory is short at a
- * place that can refuse, and never as a SIGBUS later.
+ * Records and blocks are allocated (fallocate) by extents as they come into use, a log's ring when the log is opened, so
+ * that memory is short at a place that can refuse, and never as a SIGBUS later.
  *
  * Who writes: the master only `order*`, `is_withdrawn` and `log_epoch` of the page; the keeper `keeper_*`, takeovers, deaths, crash_loops, died_ns, and
  * `state` when it clones or waits, of the core `fault*`, `watchdog_kill`, and all when it starts again empty; the kernel
@@ -24,6 +25,7 @@
 #include "base/err.h"
 #include "core/intent.h"
 #include "core/record.h"
+#include "core/redo.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
@@ -35,6 +37,10 @@
 #define ARENA_RECORD_EXTENT 128u /* records: 52 KiB */
 #define ARENA_BLOCK_EXTENT 16u   /* blocks: 256 KiB */
 #define ARENA_BLOCK_SIZE 16384u
+#define ARENA_LOGS_MAX 16u
+#define ARENA_LOG_SIZE                                                                                       \
+    (1u << 20) /* lines of some 50 ms at 100,000 requests a second; of the time a disk is full */
+#define ARENA_COUNTERS 128u
 
 #ifndef HOLDFAST_PLAIN_FORK
 #define ARENA_SHARED 1
@@ -99,6 +105,8 @@ struct arena_page {
     _Atomic uint32_t is_withdrawn; /* written by the master: a drain has begun, readiness is to be denied */
     _Atomic uint32_t log_epoch; /* written by the master: counts the wishes to reopen log files (SIGUSR1) */
     _Atomic uint32_t is_full;   /* the worker can take nothing more in; its queues wait */
+    _Atomic uint64_t
+        counters[ARENA_COUNTERS]; /* of the classes; what each means, they know. Change by redo.h */
 };
 _Static_assert(sizeof(struct arena_page) <= ARENA_PAGE_SIZE, "the frozen page is one page");
 
@@ -115,6 +123,19 @@ struct arena_crash {
     uint64_t address;
     uint32_t text_length;
     char text[ARENA_CRASH_TEXT];
+};
+
+/* A log: a ring of finished lines, addressed by offset from its first byte ever. [written, made) waits; see log_ring.h. */
+struct arena_log {
+    _Atomic uint64_t made;    /* moves by redo.h, with the head that the line belongs to */
+    _Atomic uint64_t written; /* to the file */
+    _Atomic uint64_t lost;    /* lines that found no room */
+    /* what is being written: `length` bytes (0: nothing) from `written_before` on, to a file that had `file_size` bytes */
+    _Atomic uint64_t length, written_before, file_size;
+    _Atomic int32_t fd;         /* -1: none */
+    _Atomic uint32_t reopened;  /* the page's `log_epoch` when it was opened */
+    _Atomic uint32_t is_usable; /* its ring is allocated */
+    uint32_t padding;
 };
 
 struct arena_core {
@@ -138,6 +159,9 @@ struct arena_core {
     _Atomic uint32_t counters_lie;   /* the self-test failed: never guess, close instead */
     _Atomic uint64_t next_serial;    /* of connections; never 0 */
     _Atomic uint32_t highest_fd;     /* ever in use by a connection or an open file: how far revival looks */
+    uint64_t id_seed;                /* random; made ids of requests begin with it */
+    struct arena_log logs[ARENA_LOGS_MAX];
+    struct redo redo; /* of the loop thread */
     struct arena_crash crash;
     struct intent intents[ARENA_THREADS];
 };
@@ -150,7 +174,8 @@ struct arena {
     struct arena_core *core;
     struct record *records;
     char *blocks;
-    size_t records_offset, blocks_offset;
+    char *logs;
+    size_t records_offset, blocks_offset, logs_offset;
 };
 
 /* Makes a sealed memfd for one slot with room for `record_count` descriptors, maps it and writes its headers.
@@ -173,6 +198,8 @@ void arena_reset(struct arena *arena);
 WARN_UNUSED int arena_record_reserve(struct arena *arena, uint32_t number);
 /* Makes sure that block n may be touched. The same errors. */
 WARN_UNUSED int arena_block_reserve(struct arena *arena, uint32_t number);
+/* Makes sure that the ring of log n may be touched. The same errors. */
+WARN_UNUSED int arena_log_reserve(struct arena *arena, uint32_t number);
 
 /* Gives whole extents of FREE records at the end back to the system, keeping `spare` of them. How many are left. */
 uint32_t arena_trim_records(struct arena *arena, uint32_t spare);
@@ -202,6 +229,14 @@ static inline struct record *arena_record(struct arena *arena, uint32_t number)
 static inline uint32_t arena_number(const struct arena *arena, const struct record *record)
 {
     return (uint32_t)(record - arena->records);
+}
+
+/* 1 if fd is one of the descriptors that are the worker's own and no connections: those that the core names. */
+int arena_is_own_descriptor(const struct arena *arena, int fd);
+
+static inline char *arena_log_ring(struct arena *arena, uint32_t number)
+{
+    return arena->logs + (size_t)number * ARENA_LOG_SIZE;
 }
 
 static inline char *arena_block(struct arena *arena, uint32_t number)

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "core/control.h"
+#include "core/log_writer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -111,6 +112,21 @@ static void tell_not_built(const char *signal_name, const char *what)
               what);
 }
 
+/* Those that were moved away are made anew before workers look for them. */
+static void reopen_logs(struct master *master)
+{
+    log_files_prepare(&master->settings);
+    for (unsigned i = 0; i < MASTER_SLOTS_MAX; i++) {
+        struct slot *slot = &master->slots[i];
+
+        if (slot->state->step != SLOT_RUN || !slot->page)
+            continue;
+        slot->page->log_epoch++;
+        slot_poke(slot);
+    }
+    log_event(LOG_INFO, LOG_EV_LOGS_REOPENED, "logs=%zu", master->settings.log_count);
+}
+
 static void take_signal(struct master *master, const struct anchor_event *event)
 {
     int is_stopping = master->state->phase >= PHASE_DRAIN;
@@ -130,7 +146,7 @@ static void take_signal(struct master *master, const struct anchor_event *event)
         tell_not_built("SIGUSR2", "upgrade the binary: comes in a later version");
         break;
     case SIGUSR1:
-        tell_not_built("SIGUSR1", "reopen logs: the log goes to standard error");
+        reopen_logs(master);
         break;
     case SIGWINCH:
         if (master->is_daemon)

@@ -6,6 +6,7 @@
 #include "core/control.h"
 #include "core/ledger.h"
 #include "core/listeners.h"
+#include "core/log_writer.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -76,6 +77,7 @@ void phase_listen(struct master *master)
         master_fail(master, EXIT_BAD_START);
         return;
     }
+    log_files_prepare(&master->settings);
     self_test(master);
     master->state->generation = 1;
     phase_enter(master, PHASE_START);

@@ -26,7 +26,7 @@
 #include <stdint.h>
 
 #define RECORD_MAGIC 0x52434f4eu /* "RCON" */
-#define RECORD_PROTOCOL_BYTES 104
+#define RECORD_PROTOCOL_BYTES 120
 
 enum record_life { RECORD_FREE = 0, RECORD_ACCEPTING = 1, RECORD_OPEN = 2, RECORD_CLOSING = 3 };
 

@@ -93,7 +93,7 @@ void revival_close_strays(struct arena *arena, int first)
     }
     mark_used(arena, end, used);
     for (int fd = first; fd < (int)end; fd++)
-        if (!used[fd] && fd != core->epoll_fd && fd != core->wakeup_fd && fd != core->keeper_pidfd)
+        if (!used[fd] && !arena_is_own_descriptor(arena, fd))
             close(fd);
     free(used);
 }
@@ -253,12 +253,10 @@ static int came_from(int fd, int listener_fd)
 static int is_known(struct revival *revival, int fd)
 {
     struct worker *worker = revival->worker;
-    const struct arena_core *core = worker->arena.core;
 
     if ((uint32_t)fd < revival->limit && arena_record(&worker->arena, (uint32_t)fd)->life == RECORD_OPEN)
         return 1;
-    return fd == core->epoll_fd || fd == core->wakeup_fd || fd == core->keeper_pidfd ||
-           worker->side[fd].file_references;
+    return arena_is_own_descriptor(&worker->arena, fd) || worker->side[fd].file_references;
 }
 
 static void adopt(struct revival *revival, int fd)
@@ -340,6 +338,7 @@ void revival_run(struct worker *worker)
     struct revival revival = {.worker = worker, .limit = arena_records_limit(&worker->arena)};
     uint64_t began_ns = clock_monotonic_ns();
 
+    (void)redo_settle(&worker->arena);
     settle(&revival);
     note_blame(&revival);
     rebuild(&revival);

@@ -18,6 +18,7 @@
 #define CORE_GROUPS_MAX 64
 #define CORE_PATH_MAX 108          /* of a Unix socket, with its NUL: sun_path, unix(7) */
 #define CORE_LOG_PATH_MAX 512      /* with its NUL */
+#define CORE_LOGS_MAX 16           /* ARENA_LOGS_MAX */
 #define CORE_LISTENER_TEXT_MAX 120 /* "unix:" and a path, with its NUL */
 
 enum core_listener_kind {
@@ -70,6 +71,9 @@ struct core_settings {
     enum log_level log_level;
     char control_path[CORE_PATH_MAX];
     char error_log[CORE_LOG_PATH_MAX]; /* absolute; "": standard error */
+
+    size_t log_count;                            /* 0 to CORE_LOGS_MAX; no two are the same */
+    char logs[CORE_LOGS_MAX][CORE_LOG_PATH_MAX]; /* absolute paths of files that workers append lines to */
 
     size_t listener_count; /* 1 to CORE_LISTENERS_MAX; no two have the same text */
     struct core_listener listeners[CORE_LISTENERS_MAX];

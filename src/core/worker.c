@@ -18,6 +18,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -261,6 +262,7 @@ static void worker_init(struct worker *worker, struct arena *arena, const struct
                         const struct core_settings *settings)
 {
     struct arena_core *core = arena->core;
+    unsigned log = 0;
     int fresh, result;
 
     *worker = (struct worker){.service = service, .settings = settings, .arena = *arena, .link_fd = FD_LINK};
@@ -271,6 +273,8 @@ static void worker_init(struct worker *worker, struct arena *arena, const struct
     if (!ARENA_SHARED)
         arena_make_private(&worker->arena);
     fresh = core->epoll_fd < 0;
+    while (!core->id_seed) /* once for the slot: ids that were made must be made again after a death */
+        (void)!getrandom(&core->id_seed, sizeof core->id_seed, 0);
     if ((result = crash_init(core, arena->page)))
         worker_cannot_start(worker, "signal handlers", result);
     if ((result = worker_private_memory(worker)))
@@ -283,6 +287,8 @@ static void worker_init(struct worker *worker, struct arena *arena, const struct
         worker_cannot_start(worker, "thread pool", result);
     worker->pool.thread_started = crash_thread;
     worker->is_revived = !fresh;
+    if ((result = log_writer_start(worker, &log)))
+        worker_cannot_start(worker, settings->logs[log], result);
     if ((result = service->start(worker, FD_SNAPSHOT)))
         worker_cannot_start(worker, "application", result);
     if (!fresh)
@@ -295,6 +301,8 @@ _Noreturn static void worker_leave(struct worker *worker)
 {
     struct arena_page *page = worker->arena.page;
 
+    (void)pool_stop(&worker->pool);
+    log_writer_finish(worker);
     page->state = ARENA_STATE_LEFT;
     (void)!link_send(FD_LINK, LINK_LEFT, page->slot, page->generation, 0);
     _exit(0);
@@ -513,6 +521,7 @@ static int wait_ms(const struct worker *worker)
 
     if (worker->again_count)
         return 0;
+    until = earlier(until, log_writer_due_ns(worker));
     if (worker->accept_again_ns)
         until = earlier(until, worker->accept_again_ns);
     if (worker->is_draining)
@@ -553,6 +562,7 @@ _Noreturn static void worker_loop(struct worker *worker)
         worker_drive_again(worker);
         worker_expire(worker);
         worker_housekeeping(worker);
+        log_writer_turn(worker);
         if (worker->is_draining)
             worker_drain(worker);
         else if (worker->listeners_close_ns && worker->now_ns >= worker->listeners_close_ns)

@@ -10,6 +10,7 @@
 #include "core/arena.h"
 #include "core/blocks.h"
 #include "core/clients.h"
+#include "core/log_writer.h"
 #include "core/settings.h"
 #include "core/waiting.h"
 #include "loop/pool.h"
@@ -88,6 +89,7 @@ struct worker {
     struct pool pool;
     struct waiting waiting;
     struct clients clients;
+    struct log_writer logs;
     struct conn_side *side; /* owned, by descriptor number */
     uint32_t *again;        /* owned: records to be driven in the next turn */
     uint32_t again_count;

@@ -1,6 +1,8 @@
 /* From a request head to who answers it: site, route, path; and the answers that need nobody else. */
 #include "http/exchange.h"
 
+#include "http/request_id.h"
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -11,7 +13,7 @@
 struct routed {
     struct route_request request;
     struct sockaddr_storage client;
-    char id[24];
+    char id[REQUEST_ID_SIZE];
     char decoded[ROUTE_PATH_MAX];
     char path[ROUTE_PATH_MAX], query[ROUTE_PATH_MAX];
 };
@@ -45,12 +47,11 @@ static const struct sockaddr_storage *client_of(const struct record *record, str
 static int fill(struct exchange *exchange, const struct h1_head *request, struct routed *routed)
 {
     uint32_t length = 0;
-    struct text id;
+    const struct slice id = exchange_id(exchange);
 
     if (h1_path_decode(request->path, routed->decoded, sizeof routed->decoded, &length))
         return ERR_INVALID;
-    text_init(&id, routed->id, sizeof routed->id);
-    text_add_f(&id, "%llx", (unsigned long long)exchange->state->request);
+    memcpy(routed->id, id.at, id.length);
     routed->request = (struct route_request){.method = request->method_text,
                                              .scheme = SLICE_LITERAL("http"),
                                              .host = request->host,
@@ -58,7 +59,9 @@ static int fill(struct exchange *exchange, const struct h1_head *request, struct
                                              .raw_path = request->path,
                                              .query = request->query,
                                              .has_query = request->has_query,
-                                             .id = {id.at, id.length},
+                                             .id = {routed->id, id.length},
+                                             .trace_high = exchange->worker->arena.core->id_seed,
+                                             .trace_low = exchange->state->request,
                                              .client = client_of(exchange->record, &routed->client),
                                              .header = header_of,
                                              .headers = request};
@@ -203,6 +206,7 @@ void route_exchange(struct exchange *exchange, const struct h1_head *request,
         exchange_respond_error(exchange, 400, SLICE_LITERAL("bad_path"));
         return;
     }
+    exchange->log_route = site->route;
     result = routes_match(site, &routed.request, &exchange->route);
     if (result) {
         exchange->route = NULL;
@@ -211,6 +215,7 @@ void route_exchange(struct exchange *exchange, const struct h1_head *request,
                                                    : SLICE_LITERAL("no_such_route"));
         return;
     }
+    exchange->log_route = exchange->route;
     exchange->route_request = &routed.request;
     exchange->state->route = (uint16_t)(exchange->route->number + 1);
     if (body_is_too_large(exchange, request))

@@ -2,6 +2,8 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "core/redo.h"
+#include "http/account.h"
 #include "http/deadlines.h"
 #include "http/request.h"
 
@@ -14,7 +16,7 @@
 
 static struct exchange_state *state_of(struct record_head *head)
 {
-    return (struct exchange_state *)(void *)head->protocol;
+    return exchange_state_in(head);
 }
 
 static struct http *http_of(struct worker *worker)
@@ -22,12 +24,24 @@ static struct http *http_of(struct worker *worker)
     return worker->application;
 }
 
-static struct exchange exchange_begin(struct worker *worker, struct record *record)
+struct exchange exchange_begin(struct worker *worker, struct record *record)
 {
     struct record_head *head = record_begin(record);
 
-    return (struct exchange){
-        .http = http_of(worker), .worker = worker, .record = record, .head = head, .state = state_of(head)};
+    redo_begin(&worker->arena);
+    return (struct exchange){.http = http_of(worker),
+                             .worker = worker,
+                             .record = record,
+                             .head = head,
+                             .state = state_of(head),
+                             .note_before = state_of(head)->note_block};
+}
+
+/* The one way to close a connection: a request that is under way has ended, too. */
+static void end_connection(struct worker *worker, struct record *record, enum log_end end)
+{
+    account_abort(http_of(worker), record, end);
+    conn_close(worker, record);
 }
 
 /* --- the steps: each returns 1 if it got on, 0 if it needs more input --- */
@@ -35,7 +49,9 @@ static struct exchange exchange_begin(struct worker *worker, struct record *reco
 static void end_transaction(struct exchange *exchange)
 {
     if (!exchange->failed)
-        record_commit(exchange->record);
+        account_settle(exchange);
+    if (!exchange->failed)
+        account_commit(exchange);
 }
 
 static uint32_t head_limit(const struct http *http)
@@ -81,7 +97,7 @@ static int step_read_head(struct exchange *exchange)
         return 0;
     }
     deadline_head_ends(exchange->worker, exchange->record);
-    state->request = exchange->http->next_request++;
+    account_begin(exchange);
     state->scanned = 0;
     if (refusal == H1_REFUSE_NOTHING && h1_head_parse(input.at, length, &request, &refusal) == 0)
         refusal = over_limits(exchange->http, &request);
@@ -190,16 +206,19 @@ static void linger(struct worker *worker, struct record *record)
     record_commit(record);
     linger_begins(worker, record);
     if (conn_discard(worker, record)) /* the peer's FIN may have been there all the time */
-        conn_close(worker, record);
+        end_connection(worker, record, LOG_END_COMPLETE);
 }
 
 /* The response with CLOSE is out. A close(2) with unread input would send a RST, which can destroy what the client
  * has not read yet (RFC 9112 section 9.6): then our FIN goes first, and we wait for theirs. */
 static void close_after_response(struct worker *worker, struct record *record)
 {
-    const struct record_head *head = record_head(record);
-    int may_send = exchange_seen(record)->flags & EXCHANGE_BODY_UNREAD || conn_input_length(record, head);
+    const struct record_head *head;
+    int may_send;
 
+    account_abort(http_of(worker), record, LOG_END_COMPLETE);
+    head = record_head(record);
+    may_send = exchange_seen(record)->flags & EXCHANGE_BODY_UNREAD || conn_input_length(record, head);
     if (head->end_of_input || !may_send)
         conn_close(worker, record);
     else
@@ -247,7 +266,7 @@ static enum outcome flush(struct worker *worker, struct record *record)
     if (result == ERR_AGAIN || result == ERR_BUSY)
         return REST;
     if (result) {
-        conn_close(worker, record);
+        end_connection(worker, record, result == ERR_IO ? LOG_END_FILE_FAILED : LOG_END_CLIENT_RESET);
         return CLOSED;
     }
     if (exchange_seen(record)->step != EXCHANGE_SEND)
@@ -265,7 +284,7 @@ static enum outcome input_ended(struct worker *worker, struct record *record)
 {
     if (exchange_seen(record)->step == EXCHANGE_HANDLE)
         return REST;
-    conn_close(worker, record);
+    end_connection(worker, record, LOG_END_CLIENT_CLOSED);
     return CLOSED;
 }
 
@@ -287,7 +306,7 @@ static enum outcome fill(struct worker *worker, struct record *record)
         worker_again_later(worker, record);
         return REST;
     }
-    conn_close(worker, record);
+    end_connection(worker, record, LOG_END_CLIENT_RESET);
     return CLOSED;
 }
 
@@ -366,7 +385,7 @@ void exchange_ready(struct worker *worker, struct record *record, unsigned event
         side->read_to_the_end = 1;
     if (exchange_seen(record)->step == EXCHANGE_LINGER) {
         if (conn_discard(worker, record))
-            conn_close(worker, record);
+            end_connection(worker, record, LOG_END_COMPLETE);
         else if (events & READY_IN)
             deadline_linger_on(worker, record);
         return;
@@ -387,7 +406,7 @@ static void turn_away(struct worker *worker, struct record *record)
 {
     struct exchange exchange = exchange_begin(worker, record);
 
-    exchange.state->request = exchange.http->next_request++;
+    account_begin(&exchange);
     exchange.state->flags = EXCHANGE_CLOSE | EXCHANGE_BODY_UNREAD;
     exchange_respond_error(&exchange, 503, SLICE_LITERAL("too_many_connections_from_address"));
     end_transaction(&exchange);
@@ -409,6 +428,7 @@ void exchange_revived(struct worker *worker, struct record *record)
     const struct exchange_state *state = exchange_seen(record);
 
     deadline_revived(worker, record);
+    account_revived(http_of(worker), record);
     if (state->request >= http_of(worker)->next_request)
         http_of(worker)->next_request = state->request + 1;
     if (state->step == EXCHANGE_LINGER)
@@ -419,11 +439,13 @@ static void answer_timeout(struct worker *worker, struct record *record, struct 
 {
     struct exchange exchange = exchange_begin(worker, record);
 
+    if (exchange.state->step == EXCHANGE_READ_HEAD)
+        account_begin(&exchange);
     exchange.state->flags |= EXCHANGE_CLOSE | EXCHANGE_BODY_UNREAD;
     exchange_respond_error(&exchange, 408, reason);
     end_transaction(&exchange);
     if (exchange.failed)
-        conn_close(worker, record);
+        end_connection(worker, record, LOG_END_TIMEOUT);
     else
         drive(worker, record);
 }
@@ -439,7 +461,7 @@ void exchange_expired(struct worker *worker, struct record *record)
         answer_timeout(worker, record, reason);
         break;
     case DEADLINE_CLOSE:
-        conn_close(worker, record);
+        end_connection(worker, record, LOG_END_TIMEOUT);
         break;
     }
 }
@@ -503,6 +525,8 @@ static int skip_request(struct exchange *exchange)
 
     if (state->step == EXCHANGE_HANDLE)
         return 1;
+    if (state->step == EXCHANGE_READ_HEAD)
+        account_begin(exchange);
     if (state->step != EXCHANGE_READ_HEAD ||
         h1_head_find_end(input.at, (uint32_t)input.length, head_limit(exchange->http), &scanned, &length) ||
         h1_head_parse(input.at, length, &request, &refusal))
@@ -510,7 +534,7 @@ static int skip_request(struct exchange *exchange)
     request_note(exchange, &request);
     exchange->head->taken += length;
     state->scanned = 0;
-    state->request = exchange->http->next_request++;
+    exchange->request = &request;
     return 1;
 }
 
@@ -518,17 +542,18 @@ void exchange_blamed(struct worker *worker, struct record *record)
 {
     struct exchange exchange = exchange_begin(worker, record);
     enum exchange_step step = (enum exchange_step)exchange.state->step;
+    struct slice id;
     int can_go_on;
 
     if (step == EXCHANGE_SEND || step == EXCHANGE_LINGER || exchange.head->crashes > 0) {
         log_event(LOG_WARN, LOG_EV_REQUEST_POISONED, "fd=%u crashes=%u outcome=closed",
                   arena_number(&worker->arena, record), exchange.head->crashes + 1u);
         worker->arena.page->poisoned++;
-        conn_close(worker, record);
+        end_connection(worker, record, LOG_END_CRASHED);
         return;
     }
     if (step == EXCHANGE_READ_HEAD && !conn_input_length(record, exchange.head)) {
-        conn_close(worker, record); /* nothing was asked, so nothing is answered */
+        end_connection(worker, record, LOG_END_CRASHED); /* nothing was asked, so nothing is answered */
         return;
     }
     exchange.head->crashes++;
@@ -536,19 +561,20 @@ void exchange_blamed(struct worker *worker, struct record *record)
     if (!can_go_on)
         exchange.state->flags |= EXCHANGE_CLOSE | EXCHANGE_BODY_UNREAD;
     exchange_respond_error(&exchange, 500, SLICE_LITERAL("handler_crashed"));
+    id = exchange_id(&exchange);
+    end_transaction(&exchange);
     if (exchange.failed) {
-        conn_close(worker, record);
+        end_connection(worker, record, LOG_END_CRASHED);
         return;
     }
-    record_commit(record);
     worker->arena.page->poisoned++;
-    log_event(LOG_WARN, LOG_EV_REQUEST_POISONED, "fd=%u request=%llx outcome=500",
-              arena_number(&worker->arena, record), (unsigned long long)exchange.state->request);
+    log_event(LOG_WARN, LOG_EV_REQUEST_POISONED, "fd=%u request=%.*s outcome=500",
+              arena_number(&worker->arena, record), (int)id.length, id.at);
 }
 
 static void exchange_abandon(struct worker *worker, struct record *record)
 {
-    conn_close(worker, record);
+    end_connection(worker, record, LOG_END_STOPPED);
 }
 
 const struct conn_class http_class = {

@@ -58,6 +58,12 @@ struct exchange_state {
     uint64_t body_taken;
     struct h1_chunks chunks;
     uint64_t handler_state[4];
+    /* for its account (http/account.h) */
+    uint64_t began_ns;      /* when its head was complete; 0: no request is under way, or its line is made */
+    uint64_t response_from; /* stream offset of the response's first byte */
+    uint32_t note_block;    /* block number + 1 of what its line needs, or 0 */
+    uint16_t status;        /* of the response; 0: none yet */
+    uint16_t response_head; /* bytes of its head */
 };
 _Static_assert(sizeof(struct exchange_state) <= RECORD_PROTOCOL_BYTES, "the state fits the record's head");
 
@@ -87,7 +93,8 @@ struct http {
     uint64_t next_request;
     uint64_t date_until_ns;
     char date[CLOCK_HTTP_DATE_SIZE];
-    uint8_t test_handler; /* index of the handler of /_test/, or 0 */
+    uint64_t wall_until_ns, wall_ahead_ns; /* of CLOCK_MONOTONIC (account.c) */
+    uint8_t test_handler;                  /* index of the handler of /_test/, or 0 */
 };
 
 /* One call's view of an exchange. */
@@ -103,7 +110,15 @@ struct exchange {
     const struct route_request *route_request; /* the request as routes see it */
     struct slice path, query;                  /* after the route's edits; the path decoded */
     int failed; /* no memory: nothing of this transaction counts, try again later */
+    /* for the account */
+    const struct http_route *log_route; /* whose log the line goes to; NULL: the one around all sites */
+    struct slice reason;                /* of an error of ours: static; or empty */
+    int responded;                      /* in this transaction */
+    uint32_t note_before;               /* the note's block, when the transaction began */
 };
+
+/* The id that logs, errors and other servers name the request by. Borrowed until the next call. */
+struct slice exchange_id(const struct exchange *exchange);
 
 /* --- for handlers --- */
 
@@ -140,6 +155,11 @@ struct slice exchange_cache_line(const struct exchange *exchange, char *memory, 
 
 /* --- for the files of the exchange --- */
 
+static inline struct exchange_state *exchange_state_in(struct record_head *head)
+{
+    return (struct exchange_state *)(void *)head->protocol;
+}
+
 static inline const struct exchange_state *exchange_seen(const struct record *record)
 {
     return (const struct exchange_state *)(const void *)record_head(record)->protocol;
@@ -148,6 +168,8 @@ static inline const struct exchange_state *exchange_seen(const struct record *re
 /* What the configuration says for the request under way; before its route is known, and between two requests, what the
  * last one's or else the top level says. NULL: there are no routes (in tests). */
 const struct route_settings *exchange_settings(const struct http *http, const struct exchange_state *state);
+/* Opens a transaction; account_commit ends it. */
+struct exchange exchange_begin(struct worker *worker, struct record *record);
 
 /* Finds the site and the route of a request, changes its path as they say, and calls `serve` with all of it filled in; or
  * answers itself: 404, 413, 500, `respond`, `redirect`. */

@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "http/account.h"
 #include "http/respond_fields.h"
 
 #include <stdio.h>
@@ -58,9 +59,10 @@ static void add_fields(struct exchange *exchange, struct text *text, struct slic
         add_line(&lines, SLICE_LITERAL("Content-Type: "), type);
     text_add(&lines, fields);
     if (lines.overflow || respond_change_fields(&lines, exchange->route->headers, &context)) {
+        const struct slice id = exchange_id(exchange);
+
         log_event(LOG_WARN, LOG_EV_HANDLER_FAILED,
-                  "request=%llx reason=\"the header of the answer is too large\"",
-                  (unsigned long long)exchange->state->request);
+                  "request=%.*s reason=\"the header of the answer is too large\"", (int)id.length, id.at);
         text->overflow = 1;
         return;
     }
@@ -104,10 +106,10 @@ static void decide_close(struct exchange *exchange)
         state->flags |= EXCHANGE_CLOSE;
 }
 
-static void response_made(struct exchange *exchange)
+static void response_made(struct exchange *exchange, int status, uint64_t from, size_t head_length)
 {
     exchange->state->step = EXCHANGE_SEND;
-    arena_count_add(&exchange->worker->arena.page->requests, 1);
+    account_respond(exchange, status, from, head_length);
 }
 
 /* All or nothing. */
@@ -131,6 +133,7 @@ static void too_large(struct exchange *exchange)
 void exchange_respond(struct exchange *exchange, int status, struct slice type, struct slice fields,
                       struct slice body)
 {
+    const uint64_t from = exchange->head->made;
     char memory[HEAD_SIZE];
     struct text text;
 
@@ -147,18 +150,19 @@ void exchange_respond(struct exchange *exchange, int status, struct slice type, 
     if (put_both(exchange, (struct slice){text.at, text.length}, body))
         exchange->failed = 1;
     else
-        response_made(exchange);
+        response_made(exchange, status, from, text.length);
 }
 
 void exchange_respond_error(struct exchange *exchange, int status, struct slice reason)
 {
     char memory[512];
     struct text text;
-    struct slice phrase = h1_reason_phrase(status);
+    struct slice phrase = h1_reason_phrase(status), id = exchange_id(exchange);
 
+    exchange->reason = reason;
     text_init(&text, memory, sizeof memory);
-    text_add_f(&text, "%d %.*s\nreason: %.*s\nrequest: %llx\n", status, (int)phrase.length, phrase.at,
-               (int)reason.length, reason.at, (unsigned long long)exchange->state->request);
+    text_add_f(&text, "%d %.*s\nreason: %.*s\nrequest: %.*s\n", status, (int)phrase.length, phrase.at,
+               (int)reason.length, reason.at, (int)id.length, id.at);
     exchange_respond(exchange, status, SLICE_LITERAL("text/plain; charset=utf-8"), (struct slice){"", 0},
                      (struct slice){text.at, text.length});
 }
@@ -166,6 +170,7 @@ void exchange_respond_error(struct exchange *exchange, int status, struct slice 
 void exchange_respond_file(struct exchange *exchange, int status, struct slice type, struct slice fields,
                            int fd, uint64_t offset, uint64_t length)
 {
+    const uint64_t from = exchange->head->made;
     char memory[HEAD_SIZE];
     struct text text;
 
@@ -183,7 +188,7 @@ void exchange_respond_file(struct exchange *exchange, int status, struct slice t
     }
     if (length && !(exchange->state->flags & EXCHANGE_HEAD_ONLY))
         conn_put_file(exchange->worker, exchange->head, fd, offset, length);
-    response_made(exchange);
+    response_made(exchange, status, from, text.length);
 }
 
 void exchange_want_body(struct exchange *exchange)

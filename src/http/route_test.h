@@ -8,6 +8,7 @@
 #include "http/regex.h"
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/socket.h>
 
 /* The nth header of that name (any case), from 0: 1 and *value, or 0. */
@@ -23,6 +24,7 @@ struct route_request {
     struct slice query;    /* as sent, without its '?' */
     int has_query;
     struct slice id;                       /* for {request.id} */
+    uint64_t trace_high, trace_low;        /* of the trace that begins with it, if it belongs to none */
     const struct sockaddr_storage *client; /* NULL: a Unix socket */
     route_header_fn header;                /* NULL: no headers */
     const void *headers;                   /* handed to it */

@@ -2,6 +2,7 @@
 #include "http/routes.h"
 
 #include "http/escape.h"
+#include "http/traceparent.h"
 #include "proto/h1.h"
 
 #include <string.h>
@@ -75,6 +76,32 @@ static void add_header(const struct route_request *request, struct slice name, s
         text_add(out, value);
 }
 
+/* Any number but 0 that another request hardly has, the same each time it is asked for. */
+static uint64_t own_step(const struct route_request *request)
+{
+    uint64_t mixed = (request->trace_high ^ request->trace_low) * 0x9e3779b97f4a7c15ULL;
+    mixed = (mixed ^ mixed >> 31) * 0xbf58476d1ce4e5b9ULL;
+    return mixed ? mixed : 1;
+}
+
+/* One that comes twice is as none (http/traceparent.h). */
+static void add_traceparent(const struct route_request *request, struct text *out)
+{
+    const struct slice name = SLICE_LITERAL("traceparent");
+    char memory[TRACEPARENT_SIZE];
+    struct slice value, second;
+    struct traceparent trace;
+    int has_one = request->header && request->header(request->headers, name, 0, &value) &&
+                  !request->header(request->headers, name, 1, &second);
+    if (!has_one || traceparent_parse(value, &trace))
+        trace = (struct traceparent){request->trace_high, request->trace_low, 0, 0};
+    if (!(trace.trace_high | trace.trace_low))
+        trace.trace_low = 1;
+    trace.parent = own_step(request);
+    traceparent_write(&trace, memory);
+    text_add_c(out, memory);
+}
+
 static void add_port(const struct route_request *request, struct text *out)
 {
     unsigned port = client_port(request->client);
@@ -116,6 +143,9 @@ void route_value(const void *context, enum template_value value, struct slice ar
         break;
     case TEMPLATE_REQUEST_ID:
         text_add(out, request->id);
+        break;
+    case TEMPLATE_TRACEPARENT:
+        add_traceparent(request, out);
         break;
     case TEMPLATE_REQUEST_HEADER:
         add_header(request, argument, out);

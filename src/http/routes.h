@@ -90,7 +90,7 @@ struct route_settings {
     uint64_t min_write_rate; /* the same */
 
     /* Log. */
-    const char *access_log; /* absolute path; NULL: none */
+    uint16_t access_log; /* number in core_settings.logs, and 1; 0: none */
     enum route_log_format access_log_format;
 };
 

@@ -26,6 +26,7 @@
     X(TARGET, "target", "the path and, if there is one, `?` and the query, as sent")                         \
     X(REST, "rest", "what the `*` of the route's pattern stands for, encoded")                               \
     X(REQUEST_ID, "request.id", "the id that the logs name the request by")                                  \
+    X(TRACEPARENT, "traceparent", "the trace the request belongs to, or a new one, with a step of our own")  \
     X(REQUEST_HEADER, "request.header.", "the request's first header of that name")                          \
     X(QUERY_VALUE, "query.", "the first value of that name in the query, as sent")                           \
     X(CAPTURE, "match.", "what group 0 to 9 of the route's `pattern` has caught, encoded; 0 is all of it")

@@ -80,6 +80,7 @@ extern const struct conf_grammar directives_grammar;
 extern const struct directive_table site_directives;     /* site.c */
 extern const struct directive_table listen_directives;   /* listen.c */
 extern const struct directive_table limit_directives;    /* limits.c */
+extern const struct directive_table log_directives;      /* logs.c */
 extern const struct directive_table route_directives;    /* route.c */
 extern const struct directive_table match_directives;    /* match.c */
 extern const struct directive_table answer_directives;   /* answers.c */

@@ -201,7 +201,7 @@ def test_signals_for_what_is_not_built_say_so_and_change_nothing(start_server):
     before = settled(server)
     with Client(server) as client:
         assert client.get("/").status == 404
-        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH):
+        for number in (signal.SIGHUP, signal.SIGUSR2, signal.SIGWINCH):
             os.kill(server.pid, number)
             server.wait_for_log(rf"event=signal_received signal={int(number)}\b")
             if number != signal.SIGWINCH:

@@ -1,0 +1,379 @@
+#include "http/account.h"
+
+#include "base/assert.h"
+#include "core/log_ring.h"
+#include "core/redo.h"
+#include "http/client_net.h"
+#include "http/counters.h"
+#include "http/request_id.h"
+#include "http/traceparent.h"
+
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define NOTE_MAGIC 0x45544f4eu /* "NOTE" */
+#define REASON_MAX 64
+
+/* What a line needs, in a block of the arena. */
+struct note {
+    uint32_t magic;
+    uint16_t log; /* number and 1; 0: none, only the id is kept */
+    uint8_t format;
+    uint8_t id_length;
+    uint32_t before_length, behind_length;
+    char id[REQUEST_ID_MAX];
+    char reason[REASON_MAX];
+    char text[LOG_LINE_MAX + LOG_LINE_MAX / 4]; /* before, behind */
+};
+_Static_assert(sizeof(struct note) <= ARENA_BLOCK_SIZE, "a note is a block");
+
+/* --- names --- */
+
+static struct note *note_of(const struct exchange *exchange)
+{
+    struct note *note;
+
+    if (!exchange->state->note_block)
+        return NULL;
+    note = (struct note *)(void *)arena_block(&exchange->worker->arena, exchange->state->note_block - 1);
+    MUST(note->magic == NOTE_MAGIC);
+    return note;
+}
+
+struct slice exchange_id(const struct exchange *exchange)
+{
+    static char memory[REQUEST_ID_SIZE];
+    const uint64_t high = exchange->worker->arena.core->id_seed, low = exchange->state->request;
+    const struct note *note = note_of(exchange);
+
+    if (note)
+        return (struct slice){note->id, note->id_length};
+    if (exchange->request)
+        (void)request_id_choose(exchange->request, high, low, memory);
+    else
+        request_id_make(high, low, memory);
+    return slice_of(memory);
+}
+
+static int is_named_by_client(const struct exchange *exchange)
+{
+    const struct slice id = exchange_id(exchange);
+    char made[REQUEST_ID_SIZE];
+
+    request_id_make(exchange->worker->arena.core->id_seed, exchange->state->request, made);
+    return !slice_equals(id, slice_of(made));
+}
+
+/* --- begin --- */
+
+void account_begin(struct exchange *exchange)
+{
+    struct exchange_state *state = exchange->state;
+
+    state->request = exchange->http->next_request++;
+    state->began_ns = exchange->worker->now_ns;
+    state->response_from = 0;
+    state->body_taken = 0;
+    state->status = state->response_head = 0;
+}
+
+void account_respond(struct exchange *exchange, int status, uint64_t from, size_t head_length)
+{
+    exchange->responded = 1;
+    exchange->state->status = (uint16_t)status;
+    exchange->state->response_from = from;
+    exchange->state->response_head = (uint16_t)head_length;
+    redo_add(&exchange->worker->arena, &exchange->worker->arena.page->requests, 1);
+}
+
+/* --- the texts of a line --- */
+
+static const struct route_settings *settings_of(const struct exchange *exchange)
+{
+    const struct http_route *route =
+        exchange->log_route ? exchange->log_route : exchange->http->config->route;
+
+    return route ? &route->settings : NULL;
+}
+
+static uint16_t log_number(const struct exchange *exchange)
+{
+    const struct route_settings *settings = settings_of(exchange);
+
+    return settings ? settings->access_log : 0;
+}
+
+static struct slice field_of(const struct h1_head *request, struct slice name)
+{
+    const struct h1_field *field = h1_field_find(request, name);
+
+    return field ? field->value : (struct slice){"", 0};
+}
+
+static struct slice client_of(const struct record *record, char *memory, size_t size)
+{
+    struct sockaddr_storage address = {0};
+    struct sockaddr_in6 *ipv6 = (struct sockaddr_in6 *)&address;
+    struct text text;
+
+    text_init(&text, memory, size);
+    if (record->kind == RECORD_UNIX)
+        return (struct slice){text.at, 0};
+    ipv6->sin6_family = AF_INET6;
+    memcpy(&ipv6->sin6_addr, record->client_address, sizeof ipv6->sin6_addr);
+    client_address_format(&address, &text);
+    return (struct slice){text.at, text.length};
+}
+
+/* The trace that the request belongs to: its own, or the one that begins with it. */
+static struct slice trace_of(const struct exchange *exchange, char *memory)
+{
+    struct traceparent trace = {.trace_high = exchange->worker->arena.core->id_seed,
+                                .trace_low = exchange->state->request};
+
+    if (exchange->request)
+        (void)traceparent_choose(exchange->request, trace.trace_high, trace.trace_low, 1, &trace);
+    request_id_make(trace.trace_high, trace.trace_low, memory);
+    return slice_of(memory);
+}
+
+/* The wall clock is read once a second. */
+static uint64_t wall_ms(struct http *http)
+{
+    const uint64_t now_ns = http->worker->now_ns;
+
+    if (now_ns >= http->wall_until_ns) {
+        http->wall_until_ns = now_ns + NS_PER_S;
+        http->wall_ahead_ns = clock_wall_ns() - clock_monotonic_ns();
+    }
+    return (now_ns + http->wall_ahead_ns) / NS_PER_MS;
+}
+
+static struct slice shortened(struct slice text)
+{
+    return (struct slice){text.at, text.length < LOG_FIELD_SHORT_MAX ? text.length : LOG_FIELD_SHORT_MAX};
+}
+
+static void begin_line(const struct exchange *exchange, struct text *before, struct text *behind)
+{
+    static char before_memory[LOG_LINE_MAX / 2], behind_memory[LOG_LINE_MAX / 2];
+    const enum route_log_format format = settings_of(exchange)->access_log_format;
+    char client[64], trace[REQUEST_ID_SIZE];
+    struct log_request request = {.wall_ms = wall_ms(exchange->http),
+                                  .client = client_of(exchange->record, client, sizeof client),
+                                  .id = exchange_id(exchange),
+                                  .version_minor = -1};
+
+    if (exchange->request) {
+        request.version_minor = exchange->request->version_minor;
+        request.host = exchange->request->host;
+        request.method = exchange->request->method_text;
+        request.target = exchange->request->target;
+        request.referer = field_of(exchange->request, SLICE_LITERAL("Referer"));
+        request.user_agent = field_of(exchange->request, SLICE_LITERAL("User-Agent"));
+    }
+    if (format == ROUTE_LOG_JSON)
+        request.trace = trace_of(exchange, trace);
+    for (int is_short = 0; is_short < 2; is_short++) {
+        text_init(before, before_memory, sizeof before_memory);
+        text_init(behind, behind_memory, sizeof behind_memory);
+        log_line_begin(format, &request, before, behind);
+        if (!before->overflow && !behind->overflow)
+            return;
+        request.host = shortened(request.host);
+        request.method = shortened(request.method);
+        request.target = shortened(request.target);
+        request.referer = shortened(request.referer);
+        request.user_agent = shortened(request.user_agent);
+    }
+}
+
+/* --- the note --- */
+
+static void put_reason(struct note *note, struct slice reason)
+{
+    const size_t length = reason.length < REASON_MAX - 1 ? reason.length : REASON_MAX - 1;
+
+    memcpy(note->reason, reason.at, length);
+    note->reason[length] = '\0';
+}
+
+static void fill_note(const struct exchange *exchange, struct note *note)
+{
+    const struct slice id = exchange_id(exchange);
+    struct text before = {0}, behind = {0};
+
+    *note = (struct note){.magic = 0};
+    note->log = log_number(exchange);
+    if (note->log) {
+        begin_line(exchange, &before, &behind);
+        note->format = (uint8_t)settings_of(exchange)->access_log_format;
+        memcpy(note->text, before.at, before.length);
+        memcpy(note->text + before.length, behind.at, behind.length);
+    }
+    note->before_length = (uint32_t)before.length;
+    note->behind_length = (uint32_t)behind.length;
+    note->id_length = (uint8_t)id.length;
+    memcpy(note->id, id.at, id.length);
+    note->magic = NOTE_MAGIC;
+}
+
+/* The last thing of a transaction that can fail. */
+static void make_note(struct exchange *exchange)
+{
+    int64_t block;
+
+    if (!log_number(exchange) && !is_named_by_client(exchange))
+        return;
+    block = blocks_take(&exchange->worker->blocks);
+    if (block < 0) {
+        exchange->failed = 1;
+        return;
+    }
+    fill_note(exchange, (struct note *)(void *)arena_block(&exchange->worker->arena, (uint32_t)block));
+    exchange->state->note_block = (uint32_t)block + 1;
+    put_reason(note_of(exchange), exchange->reason);
+}
+
+/* --- the end of a request --- */
+
+static uint64_t bytes_sent(const struct exchange *exchange, enum log_end end)
+{
+    const uint64_t body_from = exchange->state->response_from + exchange->state->response_head;
+    uint64_t until = exchange->head->made;
+
+    if (!exchange->state->status)
+        return 0;
+    if (end != LOG_END_COMPLETE && exchange->record->tx < until)
+        until = exchange->record->tx;
+    return until > body_from ? until - body_from : 0;
+}
+
+static void count(struct exchange *exchange, unsigned counter, uint64_t difference)
+{
+    if (difference)
+        redo_add(&exchange->worker->arena, &exchange->worker->arena.page->counters[counter], difference);
+}
+
+static unsigned latency_bucket(uint64_t us)
+{
+    static const uint64_t bounds[] = HTTP_LATENCY_BOUNDS;
+    unsigned bucket = 0;
+
+    _Static_assert(sizeof bounds / sizeof *bounds == HTTP_LATENCY_BUCKETS - 1, "and one without a bound");
+    while (bucket < HTTP_LATENCY_BUCKETS - 1 && us > bounds[bucket])
+        bucket++;
+    return bucket;
+}
+
+static void count_all(struct exchange *exchange, const struct log_result *result)
+{
+    const unsigned class = (unsigned)result->status / 100;
+
+    count(exchange, class <= 5 ? HTTP_REQUESTS_UNANSWERED + class : HTTP_REQUESTS_UNANSWERED, 1);
+    count(exchange, HTTP_RESPONSES_CUT, result->status && result->end != LOG_END_COMPLETE);
+    count(exchange, HTTP_REQUEST_BODY_BYTES, result->received);
+    count(exchange, HTTP_RESPONSE_BODY_BYTES, result->bytes);
+    if (!result->status)
+        return;
+    count(exchange, HTTP_LATENCY_SUM_US, result->duration_ns / 1000);
+    count(exchange, HTTP_LATENCY_FIRST + latency_bucket(result->duration_ns / 1000), 1);
+}
+
+static void put_line(struct exchange *exchange, uint16_t log, struct slice line)
+{
+    count(exchange, HTTP_LOG_LINES, 1);
+    if (log_ring_put(&exchange->worker->arena, log - 1u, line))
+        count(exchange, HTTP_LOG_LINES_LOST, 1);
+}
+
+static void make_line(struct exchange *exchange, const struct log_result *result)
+{
+    static char memory[2 * LOG_LINE_MAX];
+    const struct note *note = note_of(exchange);
+    struct text line, before, behind;
+
+    text_init(&line, memory, sizeof memory);
+    if (note && note->log) {
+        log_line_end((enum route_log_format)note->format, (struct slice){note->text, note->before_length},
+                     (struct slice){note->text + note->before_length, note->behind_length},
+                     (struct slice){note->id, note->id_length}, result, &line);
+        put_line(exchange, note->log, (struct slice){line.at, line.length});
+    } else if (!note && log_number(exchange)) {
+        begin_line(exchange, &before, &behind);
+        log_line_end(settings_of(exchange)->access_log_format, (struct slice){before.at, before.length},
+                     (struct slice){behind.at, behind.length}, exchange_id(exchange), result, &line);
+        put_line(exchange, log_number(exchange), (struct slice){line.at, line.length});
+    }
+}
+
+static void end_request(struct exchange *exchange, enum log_end end)
+{
+    struct exchange_state *state = exchange->state;
+    const struct note *note = note_of(exchange);
+    const uint64_t now_ns = clock_monotonic_ns();
+    struct log_result result = {.status = state->status,
+                                .bytes = bytes_sent(exchange, end),
+                                .received = state->body_taken,
+                                .duration_ns = now_ns > state->began_ns ? now_ns - state->began_ns : 0,
+                                .end = end,
+                                .reason = exchange->reason};
+
+    if (!result.reason.length && note)
+        result.reason = slice_of(note->reason);
+    count_all(exchange, &result);
+    make_line(exchange, &result);
+    state->began_ns = 0;
+    state->note_block = 0;
+}
+
+/* --- transactions --- */
+
+static int is_in_ring(const struct exchange *exchange)
+{
+    return exchange->responded && exchange->head->file_fd < 0;
+}
+
+void account_settle(struct exchange *exchange)
+{
+    if (!exchange->state->began_ns)
+        return;
+    if (is_in_ring(exchange) || exchange->state->step == EXCHANGE_READ_HEAD)
+        end_request(exchange, LOG_END_COMPLETE);
+    else if (exchange->request && !exchange->state->note_block)
+        make_note(exchange);
+    else if (exchange->state->note_block && exchange->responded)
+        put_reason(note_of(exchange), exchange->reason);
+}
+
+void account_commit(struct exchange *exchange)
+{
+    const uint32_t before = exchange->note_before, now = exchange->state->note_block;
+
+    redo_commit(&exchange->worker->arena, exchange->record);
+    if (before && before != now)
+        worker_give_block(exchange->worker, before);
+}
+
+void account_abort(struct http *http, struct record *record, enum log_end end)
+{
+    struct exchange exchange;
+
+    if (!exchange_seen(record)->began_ns)
+        return;
+    exchange = exchange_begin(http->worker, record);
+    end_request(&exchange, end);
+    account_commit(&exchange);
+}
+
+void account_revived(struct http *http, struct record *record)
+{
+    const struct exchange_state *state = exchange_seen(record);
+
+    if (!state->note_block || !blocks_claim(&http->worker->blocks, state->note_block - 1))
+        return;
+    /* Damaged: without its line the request goes on. */
+    exchange_state_in(record_begin(record))->note_block = 0;
+    record_commit(record);
+}

@@ -1,0 +1,80 @@
+/* Where requests are written down. */
+#include "main/directives.h"
+
+#include <limits.h>
+#include <string.h>
+
+/* The number of a log in the configuration's list, and 1. 0: there are too many, which is reported. */
+static uint16_t find_log(struct core_settings *core, const struct conf_statement *statement, const char *path)
+{
+    for (size_t i = 0; i < core->log_count; i++) {
+        if (strcmp(core->logs[i], path) == 0)
+            return (uint16_t)(i + 1);
+    }
+    if (core->log_count == CORE_LOGS_MAX) {
+        conf_refuse(statement, "several sites can share a log: each line of a `json` log says its host",
+                    "this would be more than %d different access logs", CORE_LOGS_MAX);
+        return 0;
+    }
+    strcpy(core->logs[core->log_count++], path);
+    return (uint16_t)core->log_count;
+}
+
+/* A folder that is not there is seen before anything starts; whether a worker may write, it finds out itself. */
+static void check_place(const struct conf_statement *statement, const struct conf_value *value, char *path)
+{
+    char *slash = strrchr(path, '/');
+    if (slash == path)
+        return;
+    *slash = '\0';
+    lookup_check_folder(statement, value, path);
+    *slash = '/';
+}
+
+static int apply_access_log(void *into, const struct conf_statement *statement, void **child)
+{
+    struct block_build *block = into;
+    struct route_settings *settings = &block->route->settings;
+    const struct conf_value *value = conf_value(statement, 0), *format = conf_value(statement, 1);
+    char path[PATH_MAX];
+    (void)child;
+    block->route->given |= ROUTE_GIVES_ACCESS_LOG;
+    settings->access_log = 0;
+    settings->access_log_format = format ? (enum route_log_format)format->word : ROUTE_LOG_COMBINED;
+    if (value->word == 0 && !conf_arg_quoted(statement->node, value->index)) {
+        if (format)
+            conf_refuse_value(statement, format, "leave it out", "there is no format without a log");
+        return 0;
+    }
+    if (conf_value_path(statement, value, path, sizeof path) || strlen(path) >= CORE_LOG_PATH_MAX) {
+        conf_refuse_value(statement, value, NULL, "the path is longer than %d bytes", CORE_LOG_PATH_MAX - 1);
+        return 0;
+    }
+    if (block->build->lookup)
+        check_place(statement, value, path);
+    settings->access_log = find_log(block->build->core, statement, path);
+    return 0;
+}
+
+static const struct directive directives[] = {
+    {
+        .name = "access_log",
+        .contexts = AT_TOP | IN_SITE | IN_ROUTE,
+        .arguments =
+            {{.name = "PATH", .kind = CONF_PATH, .words = WORDS("off")},
+             {.name = "FORMAT", .kind = CONF_CHOICE, .words = WORDS("combined", "json"), .optional = 1}},
+        .doc =
+            "The file that each request is written to, in a line of its own, when it has ended: once, "
+            "whatever "
+            "process dies. Lines are written in batches, after a second at the latest, never by the loop "
+            "that "
+            "serves. `combined` is the usual format with more words behind it, `json` an object a line; "
+            "docs/logs.md explains both. SIGUSR1 opens the files anew. Several sites and routes may name the "
+            "same file.",
+        .example = "access_log /var/log/holdfast/access.log json",
+        .default_text = "`off`",
+        .apply = apply_access_log,
+    },
+};
+
+const struct directive_table log_directives = {directives, COUNT_OF(directives)};
