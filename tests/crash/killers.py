@@ -18,6 +18,7 @@ VICTIM_CONFIG = """workers {workers}
 control {control}
 drain 10s
 keepalive 600s
+access_log {folder}/every.log
 {top}
 site 127.0.0.1:{port} [::1]:{port} unix:{folder}/site.sock {
     files {documents}
