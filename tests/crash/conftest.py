@@ -7,7 +7,7 @@ import tempfile
 
 import holdfast
 import pytest
-from killers import TARGETS, VICTIM_CONFIG, program
+from killers import LOGGED, TARGETS, VICTIM_CONFIG, program
 
 
 @pytest.fixture(scope="session")
@@ -22,11 +22,12 @@ def documents():
 @pytest.fixture
 def start_victim(start_server, documents, variant):
     """start_victim(workers=2, top="..."): a running server with the documents on IPv4, IPv6 and a Unix socket; its
-    `targets` are the addresses for mixload and sweep."""
+    `targets` are the addresses for mixload and sweep. It writes an access log, unless `logs` is false."""
 
-    def start(workers=2, top="", **arguments):
+    def start(workers=2, top="", logs=True, **arguments):
         hooks = "test_hooks on\n" if has_hooks(variant) else ""
-        config = VICTIM_CONFIG.replace("{workers}", str(workers)).replace("{top}", hooks + top)
+        config = VICTIM_CONFIG.replace("{workers}", str(workers))
+        config = config.replace("{top}", hooks + (LOGGED if logs else "") + top)
         server = start_server(config=config.replace("{documents}", str(documents)), **arguments)
         server.slots = workers
         server.targets = [word.replace("{port}", str(server.port)).replace("{folder}", str(server.folder))
@@ -55,7 +56,7 @@ def write_victim_config(documents, variant):
         hooks = "test_hooks on\n" if has_hooks(variant) else ""
         port = holdfast.free_port()
         text = VICTIM_CONFIG
-        for name, value in (("workers", workers), ("top", hooks + top), ("documents", documents), ("port", port),
+        for name, value in (("workers", workers), ("top", hooks + LOGGED + top), ("documents", documents), ("port", port),
                             ("control", folder / "control.sock"), ("folder", folder)):
             text = text.replace("{%s}" % name, str(value))
         path = folder / "holdfast.conf"

@@ -14,11 +14,11 @@ import holdfast
 
 SOAK = os.environ.get("HOLDFAST_SOAK") == "1"
 TARGETS = ["127.0.0.1:{port}", "[::1]:{port}", "unix:{folder}/site.sock"]
+LOGGED = "access_log {folder}/every.log\n"
 VICTIM_CONFIG = """workers {workers}
 control {control}
 drain 10s
 keepalive 600s
-access_log {folder}/every.log
 {top}
 site 127.0.0.1:{port} [::1]:{port} unix:{folder}/site.sock {
     files {documents}

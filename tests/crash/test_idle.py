@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.variants("hooks", "release"), pytest.mark.alone, pytes
 
 
 def test_idle_connections_outlive_the_death_of_both_workers(start_victim, seed, record_property):
-    server = start_victim(workers=2)
+    server = start_victim(workers=2, logs=False)
     status = wait_settled(server)
     keepers = ",".join(str(worker["keeper_pid"]) for worker in status["workers"])
     base_kib = memory_kib(server)

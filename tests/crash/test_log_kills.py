@@ -82,7 +82,7 @@ def all_lines_are_there(server, expected):
 
 def test_each_request_has_one_line_though_workers_are_killed_every_50_ms(start_victim, documents, hooks, seed,
                                                                           record_property):
-    server = start_victim(workers=2, top="access_log {folder}/access.json json\n")
+    server = start_victim(workers=2, logs=False, top="access_log {folder}/access.json json\n")
     wait_settled(server)
     kinds = [SMALL, MISSING, PIPELINE, FILE, SMALL, BROKEN] + ([POST] if hooks else [])
     requesters = [Requester(server, number, kinds[number % 3:], paths_of(documents)) for number in range(8)]
@@ -96,7 +96,7 @@ def test_each_request_has_one_line_though_workers_are_killed_every_50_ms(start_v
         requester.join(30)
         assert requester.error is None, f"{requester.error!r}\n{server.log()[-3000:]}"
     expected = {name: status for requester in requesters for name, status in requester.seen.items()}
-    assert result["kills"] > 20 and len(expected) > 200, (result["kills"], len(expected))
+    assert result["kills"] > 20 and len(expected) > 50, (result["kills"], len(expected))
     lines = all_lines_are_there(server, expected)
     for name, status in expected.items():
         if status is not None:
@@ -108,7 +108,7 @@ def test_each_request_has_one_line_though_workers_are_killed_every_50_ms(start_v
 
 
 def test_each_request_has_one_line_though_keepers_are_killed(start_victim, documents):
-    server = start_victim(workers=2, top="access_log {folder}/access.json json\n")
+    server = start_victim(workers=2, logs=False, top="access_log {folder}/access.json json\n")
     wait_settled(server)
     requesters = [Requester(server, number, [SMALL, FILE, MISSING], paths_of(documents)) for number in range(4)]
     for requester in requesters:
