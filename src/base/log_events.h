@@ -36,6 +36,7 @@
     X(CONNECTIONS_CLOSED, connections_closed, "those that waited longest made room for new ones")            \
     X(DRAIN_STARTED, drain_started, "stopping: what runs is finished, up to the drain time")                 \
     X(DRAIN_ENDED, drain_ended, "a worker has no connections left, or the drain time is over")               \
+    X(RESUMED, resumed, "a drain was undone")                                                                \
     X(STOPPED, stopped, "all workers have left")                                                             \
     X(CONTROL, control, "a command came over the control socket")                                            \
     X(NOT_BUILT, not_built, "something was asked for that comes in a later version")                         \

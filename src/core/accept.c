@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "core/link.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -126,6 +127,17 @@ static void serve_at_once(struct worker *worker, int fd)
     }
 }
 
+/* The master then leads new clients to other queues, where there are several. */
+static void tell_full(struct worker *worker, uint32_t is_full)
+{
+    struct arena_page *page = worker->arena.page;
+
+    if (page->is_full == is_full)
+        return;
+    page->is_full = is_full;
+    (void)!link_send(worker->link_fd, LINK_FULL, page->slot, page->generation, 0);
+}
+
 /* Nothing more can be taken in: listeners leave the epoll instance, so that siblings get the wake-ups, and the
  * clients wait in the queue. */
 static void accept_pause(struct worker *worker, enum log_event event, const char *reason)
@@ -136,6 +148,7 @@ static void accept_pause(struct worker *worker, enum log_event event, const char
     if (worker->now_ns >= worker->pause_told_ns + PAUSE_TOLD_NS)
         worker->pause_told_ns = worker->now_ns;
     worker->accept_again_ns = worker->now_ns + PAUSE_NS;
+    tell_full(worker, 1);
     for (unsigned i = 0; i < worker->settings->listener_count; i++)
         (void)epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL, FD_LISTENERS + (int)i, NULL);
 }
@@ -295,6 +308,8 @@ static void listener_add(struct worker *worker, unsigned listener)
  * nearly all connections. */
 static void let_siblings_accept(struct worker *worker, unsigned listener)
 {
+    if (worker->settings->listeners[listener].accept == CORE_ACCEPT_REUSEPORT) /* none share the queue */
+        return;
     if (++worker->accepted_in_a_row < ACCEPTS_IN_A_ROW)
         return;
     worker->accepted_in_a_row = 0;
@@ -320,4 +335,6 @@ void worker_listen(struct worker *worker)
         listener_add(worker, i);
         (void)worker_accept(worker, i); /* a wake-up that a dead worker took is not given again */
     }
+    if (!worker->accept_again_ns)
+        tell_full(worker, 0);
 }

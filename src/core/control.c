@@ -11,10 +11,10 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -36,7 +36,7 @@ static void address_of(const struct master *master, struct core_listener *listen
 {
     struct sockaddr_un *address = (struct sockaddr_un *)&listener->address;
 
-    *listener = (struct core_listener){.kind = CORE_LISTENER_UNIX, .length = sizeof *address};
+    *listener = (struct core_listener){.kind = CORE_LISTENER_UNIX, .length = sizeof *address, .mode = 0600};
     address->sun_family = AF_UNIX;
     strcpy(address->sun_path, master->settings.control_path);
 }
@@ -50,14 +50,13 @@ static int open_control(struct master *master, int *fd)
     if (result != ERR_NOT_FOUND)
         return result;
     address_of(master, &listener);
-    *fd = listener_open(&listener, why, sizeof why);
+    *fd = listener_open(&listener, 0, why, sizeof why);
     if (*fd < 0) {
         log_event(LOG_ERROR, LOG_EV_LISTENER_FAILED, "control=\"%s\" error=\"%s\" next=\"%s\"",
                   master->settings.control_path, why,
                   "is another server running? name another path with `control`");
         return *fd;
     }
-    (void)chmod(master->settings.control_path, 0600);
     return anchor_link_put(&master->anchor, "control", *fd);
 }
 
@@ -127,6 +126,38 @@ static void command_stop(struct master *master, struct client *client, int grace
                              "phase", master_phase_name(master)));
 }
 
+static void refuse_in_this_phase(struct master *master, struct client *client)
+{
+    char error[64];
+
+    snprintf(error, sizeof error, "the server is in phase %s", master_phase_name(master));
+    refuse(client, error, "it must be running: see `holdfast status`");
+}
+
+static void answer_drain(struct master *master, struct client *client)
+{
+    answer(client, json_pack("{s:b, s:{s:s}}", "ok", 1, "result", "drain", master_drain_name(master)));
+}
+
+static void command_drain(struct master *master, struct client *client)
+{
+    if (master_drain(master)) /* the one reason */
+        refuse_in_this_phase(master, client);
+    else
+        answer_drain(master, client);
+}
+
+static void command_resume(struct master *master, struct client *client)
+{
+    if (master->state->phase != PHASE_RUN)
+        refuse_in_this_phase(master, client);
+    else if (master_resume(master))
+        refuse(client, "an address could not be listened on again",
+               "the log names it; free it and resume again");
+    else
+        answer_drain(master, client);
+}
+
 #ifdef HOLDFAST_TEST_HOOKS
 /* Until reload and upgrade do it: a test runs two generations at once. */
 static int obey_test(struct master *master, struct client *client, const char *command)
@@ -159,6 +190,10 @@ static void obey(struct master *master, struct client *client, const char *comma
         command_stop(master, client, 1);
     else if (!strcmp(command, "stop-now"))
         command_stop(master, client, 0);
+    else if (!strcmp(command, "drain"))
+        command_drain(master, client);
+    else if (!strcmp(command, "resume"))
+        command_resume(master, client);
     else if (!obey_test(master, client, command))
         refuse(client, "unknown command", "this server may be older than the command line: compare versions");
 }

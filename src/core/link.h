@@ -10,7 +10,8 @@
  *                    DIED       sent by the keeper: its worker died; siblings should look at their listeners
  *                    TAKEOVER   the worker became keeper (page.keeper_pid says who)
  *                    FAILED     the worker cannot start; detail is the error
- *                    QUIET      the worker no longer holds the listeners (page.listening is 0)
+ *                    QUIET      the worker no longer accepts (page.listening is 0)
+ *                    FULL       page.is_full has changed
  *   master to slot   POKE       look at page.order and at the listeners */
 #ifndef HOLDFAST_CORE_LINK_H
 #define HOLDFAST_CORE_LINK_H
@@ -30,6 +31,7 @@ enum link_type {
     LINK_TAKEOVER = 4,
     LINK_FAILED = 5,
     LINK_QUIET = 6,
+    LINK_FULL = 7,
     LINK_POKE = 16,
 };
 

@@ -3,6 +3,7 @@
 #include "base/fd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -25,6 +26,8 @@ static int set_tcp_options(int fd, const struct core_listener *listener)
 {
     if (set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) || set_option(fd, SOL_SOCKET, SO_OOBINLINE, 1) ||
         set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1) || set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1))
+        return -1;
+    if (listener->accept == CORE_ACCEPT_REUSEPORT && set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1))
         return -1;
     if (listener->address.ss_family == AF_INET6)
         return set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, listener->kind == CORE_LISTENER_IPV6);
@@ -106,8 +109,10 @@ static int open_tcp(const struct core_listener *listener)
 static int open_any_ipv4(const struct core_listener *listener)
 {
     const struct sockaddr_in6 *any = (const struct sockaddr_in6 *)&listener->address;
-    struct core_listener ipv4 = {
-        .kind = CORE_LISTENER_IPV4, .length = sizeof(struct sockaddr_in), .backlog = listener->backlog};
+    struct core_listener ipv4 = {.kind = CORE_LISTENER_IPV4,
+                                 .length = sizeof(struct sockaddr_in),
+                                 .accept = listener->accept,
+                                 .backlog = listener->backlog};
     struct sockaddr_in *address = (struct sockaddr_in *)&ipv4.address;
 
     address->sin_family = AF_INET;
@@ -115,16 +120,107 @@ static int open_any_ipv4(const struct core_listener *listener)
     return open_tcp(&ipv4);
 }
 
-int listener_open(const struct core_listener *listener, char *why, size_t why_size)
+static int open_any(const struct core_listener *listener)
 {
     int fd = listener->kind == CORE_LISTENER_UNIX ? open_unix(listener) : open_tcp(listener);
 
     if (fd < 0 && listener->kind == CORE_LISTENER_ANY && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL))
         fd = open_any_ipv4(listener);
+    return fd;
+}
+
+/* With SO_REUSEPORT a second server of the same user would be let in beside us, and take a part of the clients. */
+static int address_is_free(const struct core_listener *listener)
+{
+    struct core_listener alone = *listener;
+    int fd;
+
+    alone.accept = CORE_ACCEPT_SHARED;
+    fd = open_any(&alone);
+    if (fd < 0)
+        return 0; /* errno says why */
+    fd_close(&fd);
+    return 1;
+}
+
+int listener_open(const struct core_listener *listener, unsigned queue, char *why, size_t why_size)
+{
+    int fd = -1;
+
+    if (listener->accept == CORE_ACCEPT_SHARED || queue > 0 || address_is_free(listener))
+        fd = open_any(listener);
     if (fd >= 0)
         return fd;
     snprintf(why, why_size, "%s", strerror(errno));
     return errno ? err_from_errno(errno) : ERR_IO;
+}
+
+static void path_aside(const struct core_listener *listener, char *path, size_t size)
+{
+    snprintf(path, size, "%s.drained", ((const struct sockaddr_un *)&listener->address)->sun_path);
+}
+
+static void move_path(const struct core_listener *listener, int aside)
+{
+    const char *path = ((const struct sockaddr_un *)&listener->address)->sun_path;
+    char other[CORE_PATH_MAX + 16];
+
+    path_aside(listener, other, sizeof other);
+    (void)renameat2(AT_FDCWD, aside ? path : other, AT_FDCWD, aside ? other : path, RENAME_NOREPLACE);
+}
+
+void listener_hide(int fd, const struct core_listener *listener)
+{
+    if (listener->kind == CORE_LISTENER_UNIX)
+        move_path(listener, 1);
+    else
+        listener_steer_away(fd);
+}
+
+/* A second shutdown(2) would stay on the socket and be inherited by whatever it accepts later. */
+void listener_shut(int fd, const struct core_listener *listener)
+{
+    int listening = 0;
+    socklen_t length = sizeof listening;
+
+    if (listener->kind != CORE_LISTENER_UNIX &&
+        !getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) && listening)
+        (void)shutdown(fd, SHUT_RDWR);
+}
+
+int listener_show(int fd, const struct core_listener *listener)
+{
+    const int unused = 0;
+
+    if (listener->kind == CORE_LISTENER_UNIX) {
+        move_path(listener, 0);
+        return 0;
+    }
+    (void)setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof unused);
+    return start_listening(fd, listener) ? err_from_errno(errno) : 0;
+}
+
+void listener_choose_queues(int fd, uint64_t wanted, unsigned count)
+{
+    struct sock_filter code[2 + 2 * CORE_WORKERS_MAX + 1] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)SKF_AD_OFF + SKF_AD_RANDOM)};
+    struct sock_fprog program = {.filter = code, .len = 2};
+    const int unused = 0;
+    uint32_t queues = 0;
+
+    for (unsigned queue = 0; queue < count; queue++) {
+        if (!(wanted >> queue & 1))
+            continue;
+        code[program.len++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, queues++, 0, 1);
+        code[program.len++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, queue);
+    }
+    if (queues == 0 || queues == count) {
+        (void)setsockopt(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &unused, sizeof unused);
+        return;
+    }
+    code[1] = (struct sock_filter)BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, queues);
+    code[program.len++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0); /* never reached */
+    (void)setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program);
 }
 
 void listener_steer_away(int fd)
@@ -152,6 +248,11 @@ void listener_steer_away(int fd)
 
 void listener_unlink(const struct core_listener *listener)
 {
-    if (listener->kind == CORE_LISTENER_UNIX)
+    char aside[CORE_PATH_MAX + 16];
+
+    if (listener->kind != CORE_LISTENER_UNIX)
+        return;
+    path_aside(listener, aside, sizeof aside);
+    if (unlink(aside)) /* hidden, the path is perhaps somebody else's by now */
         (void)unlink(((const struct sockaddr_un *)&listener->address)->sun_path);
 }

@@ -116,14 +116,8 @@ static void tell_not_built(const char *signal_name, const char *what)
 static void reopen_logs(struct master *master)
 {
     log_files_prepare(&master->settings);
-    for (unsigned i = 0; i < MASTER_SLOTS_MAX; i++) {
-        struct slot *slot = &master->slots[i];
-
-        if (slot->state->step != SLOT_RUN || !slot->page)
-            continue;
-        slot->page->log_epoch++;
-        slot_poke(slot);
-    }
+    master->state->log_epoch++;
+    phase_tell_pages(master);
     log_event(LOG_INFO, LOG_EV_LOGS_REOPENED, "logs=%zu", master->settings.log_count);
 }
 
@@ -189,7 +183,8 @@ static void read_anchor(struct master *master)
 
 static int wait_ms(const struct master *master)
 {
-    int is_busy = master->state->phase != PHASE_RUN || (master->state->is_quiet && !master->listeners_closed);
+    int is_busy = master->state->phase != PHASE_RUN ||
+                  ((master->state->is_quiet || master->state->quiet_at_ns) && !master->listeners_shut);
     uint64_t until_ns;
 
     for (unsigned i = 0; i < MASTER_SLOTS_MAX && !is_busy; i++) {
@@ -335,6 +330,17 @@ static int take_up_state(struct master *master)
     return result;
 }
 
+static void take_up_listeners(struct master *master)
+{
+    char name[WIRE_NAME_MAX + 1];
+
+    for (size_t i = 0; i < master->settings.listener_count; i++)
+        for (unsigned queue = 0; queue < master_queue_count(master, i); queue++) {
+            phase_listener_name(name, &master->settings.listeners[i], queue);
+            (void)!anchor_link_get(&master->anchor, name, &master->listener_fds[i][queue]);
+        }
+}
+
 /* What a former master deposited. A loader of his that still runs has nobody to answer to: another one is started. */
 static int take_up_deposits(struct master *master)
 {
@@ -353,14 +359,8 @@ static int take_up_deposits(struct master *master)
     log_set_level(master->settings.log_level);
     if (master->state->phase == PHASE_LOAD)
         master->state->phase = PHASE_LISTEN;
-    if (master->state->phase > PHASE_LISTEN) { /* also to remove their paths, if he died before he did */
-        for (size_t i = 0; i < master->settings.listener_count; i++) {
-            char name[WIRE_NAME_MAX + 1];
-
-            phase_listener_name(name, &master->settings.listeners[i]);
-            (void)!anchor_link_get(&master->anchor, name, &master->listener_fds[i]);
-        }
-    }
+    if (master->state->phase > PHASE_LISTEN) /* also to remove their paths, if he died before he did */
+        take_up_listeners(master);
     return control_start(master);
 }
 
@@ -399,7 +399,8 @@ int master_run(const struct service *service, char **arguments)
     master = (struct master){
         .service = service, .snapshot_fd = -1, .loader_fd = -1, .now_ns = clock_monotonic_ns()};
     for (unsigned i = 0; i < CORE_LISTENERS_MAX; i++)
-        master.listener_fds[i] = -1;
+        for (unsigned queue = 0; queue < CORE_WORKERS_MAX; queue++)
+            master.listener_fds[i][queue] = -1;
     master.is_daemon = arguments[2] && !strcmp(arguments[2], "--daemon");
     arguments[1] = "loader";
     master.loader_arguments = arguments;

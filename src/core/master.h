@@ -33,14 +33,17 @@ struct master {
     struct master_state *state; /* owned mapping */
     int snapshot_fd;            /* owned; -1: not loaded */
     struct core_settings settings;
-    int listener_fds[CORE_LISTENERS_MAX]; /* owned; -1 */
+    /* By listener and queue (core/listeners.h); owned; -1. One queue only under `accept shared`. */
+    int listener_fds[CORE_LISTENERS_MAX][CORE_WORKERS_MAX];
+    uint64_t queues_wanted; /* what was last chosen (listener_choose_queues); 0: not known */
     struct slot slots[MASTER_SLOTS_MAX];
     int loader_fd;           /* owned; where the loader's answer comes, or -1 */
     struct control *control; /* owned, or NULL */
     char **loader_arguments;
     int is_daemon;
     uint64_t now_ns, tick_ns, alive_ns;
-    int listeners_closed;
+    int listeners_closed; /* for good */
+    int listeners_shut;   /* until they are shown again */
 };
 
 /* The role. `arguments` is argv: {"holdfast", "master", [--daemon,] what the loader gets}. */
@@ -50,6 +53,14 @@ int master_run(const struct service *service, char **arguments);
 
 /* A graceful stop until `drain_ms` from now, or an immediate one. */
 void master_stop(struct master *master, int graceful);
+/* The ready endpoint fails from now on; after drain_delay nobody new is accepted; what runs is finished. 0 or ERR_BUSY:
+ * the server is starting or stopping. */
+WARN_UNUSED int master_drain(struct master *master);
+/* Undoes that, and SIGWINCH. 0; ERR_BUSY; or ERR_EXISTS and others: an address cannot be listened on again, and all is
+ * as it was. */
+WARN_UNUSED int master_resume(struct master *master);
+/* How far a drain is: "none", "waiting", "draining", "drained"; "quiet" after SIGWINCH. */
+const char *master_drain_name(const struct master *master);
 /* Starts the workers of a further generation beside the present one, on the same listeners. 0 or ERR_BUSY. */
 WARN_UNUSED int master_begin_generation(struct master *master);
 /* Lets all generations but the present one finish what they have (up to drain) and leave. How many slots. */
@@ -58,6 +69,10 @@ const char *master_phase_name(const struct master *master);
 
 /* --- for slots.c --- */
 
+/* How many sockets a listener has. */
+unsigned master_queue_count(const struct master *master, size_t listener);
+/* What all slots of a running server are told. */
+enum arena_order master_standing_order(const struct master *master);
 /* Brings a slot one step further. */
 void slot_advance(struct master *master, struct slot *slot);
 /* Finds arena and link of a slot again that a former master made. */

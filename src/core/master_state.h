@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define MASTER_STATE_MAGIC 0x5453484cU /* "LHST" */
-#define MASTER_STATE_VERSION 1u
+#define MASTER_STATE_VERSION 2u
 #define MASTER_SLOTS_MAX 256 /* of all generations together */
 
 enum master_phase {
@@ -59,6 +59,9 @@ struct master_state {
     _Atomic int32_t loader_pid;
     _Atomic uint32_t loader_tries;
     uint64_t loader_started_ns;
+    _Atomic uint64_t
+        quiet_at_ns;            /* a drain was asked for: from then on nobody new is accepted; 0: none was */
+    _Atomic uint32_t log_epoch; /* how often logs were to be reopened */
     /* the status being logged: announced before, noted after, so that each is told once */
     _Atomic uint64_t status_seq_begun, status_seq_logged;
     struct slot_state slots[MASTER_SLOTS_MAX];

@@ -13,11 +13,21 @@
 
 /* --- LISTEN --- */
 
-void phase_listener_name(char *out, const struct core_listener *listener)
+unsigned master_queue_count(const struct master *master, size_t listener)
+{
+    return master->settings.listeners[listener].accept == CORE_ACCEPT_REUSEPORT ? master->settings.workers
+                                                                                : 1;
+}
+
+void phase_listener_name(char *out, const struct core_listener *listener, unsigned queue)
 {
     const char *text = listener->text;
     uint32_t hash = 2166136261u;
 
+    if (listener->accept == CORE_ACCEPT_REUSEPORT) { /* never a path, so it fits */
+        snprintf(out, WIRE_NAME_MAX + 1, "listener:%s#%u", text, queue);
+        return;
+    }
     if (strlen(text) + sizeof "listener:" <= WIRE_NAME_MAX && !strpbrk(text, " \t")) {
         snprintf(out, WIRE_NAME_MAX + 1, "listener:%s", text);
         return;
@@ -27,26 +37,37 @@ void phase_listener_name(char *out, const struct core_listener *listener)
     snprintf(out, WIRE_NAME_MAX + 1, "listener:#%08x:%zu", hash, strlen(text));
 }
 
-static int ensure_listener(struct master *master, size_t i)
+static int ensure_queue(struct master *master, size_t i, unsigned queue)
 {
     const struct core_listener *listener = &master->settings.listeners[i];
     char name[WIRE_NAME_MAX + 1], why[128] = "";
+    int *fd = &master->listener_fds[i][queue];
     int result;
 
-    if (master->listener_fds[i] >= 0)
+    if (*fd >= 0)
         return 0;
-    phase_listener_name(name, listener);
-    if (!anchor_link_get(&master->anchor, name, &master->listener_fds[i]))
+    phase_listener_name(name, listener, queue);
+    if (!anchor_link_get(&master->anchor, name, fd))
         return 0;
-    result = listener_open(listener, why, sizeof why);
+    result = listener_open(listener, queue, why, sizeof why);
     if (result < 0) {
         log_event(LOG_ERROR, LOG_EV_LISTENER_FAILED,
                   "address=%s error=\"%s\" next=\"free the address or change it\"", listener->text, why);
         return result;
     }
-    master->listener_fds[i] = result;
-    log_event(LOG_INFO, LOG_EV_LISTENER_OPEN, "address=%s", listener->text);
-    return anchor_link_put(&master->anchor, name, master->listener_fds[i]);
+    *fd = result;
+    if (queue == 0)
+        log_event(LOG_INFO, LOG_EV_LISTENER_OPEN, "address=%s", listener->text);
+    return anchor_link_put(&master->anchor, name, *fd);
+}
+
+static int ensure_listener(struct master *master, size_t i)
+{
+    int result = 0;
+
+    for (unsigned queue = 0; !result && queue < master_queue_count(master, i); queue++)
+        result = ensure_queue(master, i, queue);
+    return result;
 }
 
 static void self_test(struct master *master)

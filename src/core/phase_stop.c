@@ -24,13 +24,19 @@ void master_fail(struct master *master, int exit_code)
 void master_stop(struct master *master, int graceful)
 {
     uint64_t drain_ns = graceful ? master->settings.drain_ms * NS_PER_MS : 0;
+    uint64_t delay_ns = graceful ? master->settings.drain_delay_ms * NS_PER_MS : 0;
 
     if (master->state->phase >= PHASE_STOP || (graceful && master->state->phase == PHASE_DRAIN))
         return;
     log_event(LOG_INFO, LOG_EV_DRAIN_STARTED, "graceful=%d drain_ms=%llu", graceful,
               (unsigned long long)(drain_ns / NS_PER_MS));
     (void)!anchor_link_notify(&master->anchor, "STOPPING=1");
-    master->state->stop_deadline_ns = master->now_ns + drain_ns;
+    if (!master->state->quiet_at_ns) /* else a drain has begun already */
+        master->state->quiet_at_ns = master->now_ns + delay_ns;
+    master->state->stop_deadline_ns =
+        (graceful && master->state->quiet_at_ns > master->now_ns ? master->state->quiet_at_ns
+                                                                 : master->now_ns) +
+        drain_ns;
     phase_enter(master, graceful ? PHASE_DRAIN : PHASE_STOP);
 }
 
@@ -44,11 +50,17 @@ void phase_close_listeners(struct master *master)
         return;
     master->listeners_closed = 1;
     for (size_t i = 0; i < master->settings.listener_count; i++) {
-        if (master->listener_fds[i] >= 0)
-            listener_unlink(&master->settings.listeners[i]);
-        fd_close(&master->listener_fds[i]);
-        phase_listener_name(name, &master->settings.listeners[i]);
-        (void)!anchor_link_del(&master->anchor, name);
+        const struct core_listener *listener = &master->settings.listeners[i];
+
+        if (master->listener_fds[i][0] >= 0)
+            listener_unlink(listener);
+        for (unsigned queue = 0; queue < master_queue_count(master, i); queue++) {
+            if (master->listener_fds[i][queue] >= 0)
+                listener_shut(master->listener_fds[i][queue], listener); /* workers have it open, too */
+            fd_close(&master->listener_fds[i][queue]);
+            phase_listener_name(name, listener, queue);
+            (void)!anchor_link_del(&master->anchor, name);
+        }
     }
 }
 
@@ -62,8 +74,9 @@ void phase_order_all(struct master *master, enum arena_order order)
 static void steer_away(struct master *master)
 {
     for (size_t i = 0; i < master->settings.listener_count; i++)
-        if (master->listener_fds[i] >= 0)
-            listener_steer_away(master->listener_fds[i]);
+        for (unsigned queue = 0; queue < master_queue_count(master, i); queue++)
+            if (master->listener_fds[i][queue] >= 0)
+                listener_steer_away(master->listener_fds[i][queue]);
 }
 
 static int any_slot_is_left(const struct master *master)
@@ -74,7 +87,7 @@ static int any_slot_is_left(const struct master *master)
     return 0;
 }
 
-static int any_slot_listens(const struct master *master)
+int phase_any_slot_listens(const struct master *master)
 {
     for (unsigned i = 0; i < MASTER_SLOTS_MAX; i++) {
         const struct slot *slot = &master->slots[i];
@@ -85,23 +98,15 @@ static int any_slot_listens(const struct master *master)
     return 0;
 }
 
-/* Nothing is due while all is well; after SIGWINCH what is open goes on, and nothing new comes. */
-void phase_run(struct master *master)
-{
-    if (!master->state->is_quiet)
-        return;
-    steer_away(master);
-    phase_order_all(master, ARENA_ORDER_QUIET);
-    if (!any_slot_listens(master))
-        phase_close_listeners(master);
-}
-
 /* From "stop accepting" to closed: SYNs are dropped while the workers empty the queues, then the port is closed. */
 void phase_drain(struct master *master)
 {
+    phase_tell_pages(master);
+    if (master->now_ns < master->state->quiet_at_ns)
+        return; /* only readiness is denied so far */
     steer_away(master);
     phase_order_all(master, ARENA_ORDER_DRAIN);
-    if (!any_slot_listens(master))
+    if (!phase_any_slot_listens(master))
         phase_close_listeners(master);
     if (!any_slot_is_left(master))
         phase_enter(master, PHASE_LEAVE);

@@ -17,11 +17,16 @@ void phase_loader_status(struct master *master, int code, int status);
 /* phase_start.c: listeners are bound, slots are made, all become ready */
 void phase_listen(struct master *master);
 void phase_start(struct master *master);
-/* The name of a listener in the anchor; `out` holds WIRE_NAME_MAX + 1 bytes. */
-void phase_listener_name(char *out, const struct core_listener *listener);
+/* The name of a listener's queue in the anchor; `out` holds WIRE_NAME_MAX + 1 bytes. */
+void phase_listener_name(char *out, const struct core_listener *listener, unsigned queue);
+
+/* phase_run.c: nothing is due while all is well; draining for a while */
+void phase_run(struct master *master);
+/* Tells the pages what is no order: whether readiness is to be denied, and the log's epoch. */
+void phase_tell_pages(struct master *master);
+int phase_any_slot_listens(const struct master *master);
 
 /* phase_stop.c: everything leaves */
-void phase_run(struct master *master);
 void phase_drain(struct master *master);
 void phase_stop(struct master *master);
 _Noreturn void phase_leave(struct master *master);

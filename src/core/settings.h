@@ -34,6 +34,7 @@ enum core_accept {
 };
 
 #define CORE_BACKLOG_MAX 65535
+#define CORE_QUEUES_MAX 1024    /* sockets of all listeners together */
 #define CORE_NOBODY ((uid_t)-1) /* "leave it as it is", chown(2) */
 
 struct core_listener {
@@ -64,8 +65,9 @@ struct core_settings {
     gid_t groups[CORE_GROUPS_MAX]; /* supplementary */
 
     uint64_t drain_ms;
-    uint64_t watchdog_ms; /* 0: off; otherwise 500 or more */
-    unsigned crash_limit; /* deaths by their own fault in crash_window_ms; 1 or more */
+    uint64_t drain_delay_ms; /* between denied readiness and the end of accepting */
+    uint64_t watchdog_ms;    /* 0: off; otherwise 500 or more */
+    unsigned crash_limit;    /* deaths by their own fault in crash_window_ms; 1 or more */
     uint64_t crash_window_ms;
     int core_dumps;
     enum log_level log_level;

@@ -99,9 +99,11 @@ static int launch_keeper(struct master *master, struct slot *slot, int keeper_en
     launch_add_fd(&launch, keeper_end, FD_LINK);
     launch_add_fd(&launch, master->snapshot_fd, FD_SNAPSHOT);
     /* Where nothing is accepted any more, /dev/null keeps the listener's number taken. */
-    for (size_t i = 0; i < master->settings.listener_count; i++)
-        launch_add_fd(&launch, master->listener_fds[i] >= 0 ? master->listener_fds[i] : FD_NULL,
-                      FD_LISTENERS + (int)i);
+    for (size_t i = 0; i < master->settings.listener_count; i++) {
+        int fd = master->listener_fds[i][slot->state->number % master_queue_count(master, i)];
+
+        launch_add_fd(&launch, fd >= 0 ? fd : FD_NULL, FD_LISTENERS + (int)i);
+    }
     return launch_start(&launch, &slot->state->keeper_pid);
 }
 
@@ -126,6 +128,7 @@ static void prepare(struct master *master, struct slot *slot)
     }
     slot->state->keeper_pid = 0;
     slot->state->started_ns = master->now_ns;
+    slot->page->order = master_standing_order(master); /* before its worker looks */
     slot->state->step = SLOT_FORK;
     result = launch_keeper(master, slot, keeper_end);
     fd_close(&keeper_end);

@@ -34,6 +34,11 @@ static json_t *workers_json(const struct master *master)
     return workers;
 }
 
+static const char *accept_name(const struct core_listener *listener)
+{
+    return listener->accept == CORE_ACCEPT_REUSEPORT ? "reuseport" : "shared";
+}
+
 static json_t *listeners_json(const struct master *master)
 {
     json_t *listeners = json_array();
@@ -44,9 +49,9 @@ static json_t *listeners_json(const struct master *master)
         for (unsigned i = 0; i < MASTER_SLOTS_MAX; i++)
             if (master->slots[i].state->step == SLOT_RUN && master->slots[i].page)
                 accepted += (json_int_t)master->slots[i].page->accepted_by_listener[l];
-        (void)json_array_append_new(listeners, json_pack("{s:s, s:s, s:I}", "address",
-                                                         master->settings.listeners[l].text, "accept",
-                                                         "shared", "accepted", accepted));
+        (void)json_array_append_new(
+            listeners, json_pack("{s:s, s:s, s:I}", "address", master->settings.listeners[l].text, "accept",
+                                 accept_name(&master->settings.listeners[l]), "accepted", accepted));
     }
     return listeners;
 }
@@ -55,11 +60,11 @@ json_t *status_json(const struct master *master)
 {
     const struct master_state *state = master->state;
 
-    return json_pack("{s:s, s:i, s:f, s:s, s:{s:i}, s:{s:i, s:I}, s:b, s:o, s:o}", "version",
+    return json_pack("{s:s, s:i, s:f, s:s, s:s, s:{s:i}, s:{s:i, s:I}, s:b, s:o, s:o}", "version",
                      HOLDFAST_VERSION, "generation", (int)state->generation, "uptime_s",
                      (double)(clock_monotonic_ns() - state->started_ns) / NS_PER_S, "phase",
-                     master_phase_name(master), "anchor", "pid", (int)master->hello.anchor, "master", "pid",
-                     (int)getpid(), "started", (json_int_t)master->hello.started, "counters_trusted",
-                     !state->counters_lie, "workers", workers_json(master), "listeners",
-                     listeners_json(master));
+                     master_phase_name(master), "drain", master_drain_name(master), "anchor", "pid",
+                     (int)master->hello.anchor, "master", "pid", (int)getpid(), "started",
+                     (json_int_t)master->hello.started, "counters_trusted", !state->counters_lie, "workers",
+                     workers_json(master), "listeners", listeners_json(master));
 }

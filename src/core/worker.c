@@ -248,14 +248,10 @@ static int watch_keeper(struct worker *worker, pid_t keeper)
     return add_plain(worker, core->keeper_pidfd) != 0;
 }
 
-/* 0 when a former worker of a draining slot has closed them. */
-static int listeners_are_open(const struct worker *worker)
+/* 0 when a former worker has emptied the queues as it was told, or the slot begins while all are drained. */
+static int is_to_listen(const struct arena_page *page)
 {
-    int listening = 0;
-    socklen_t length = sizeof listening;
-
-    return worker->settings->listener_count == 0 ||
-           (!getsockopt(FD_LISTENERS, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) && listening);
+    return page->order == ARENA_ORDER_RUN || page->listening;
 }
 
 static void worker_init(struct worker *worker, struct arena *arena, const struct service *service,
@@ -268,7 +264,7 @@ static void worker_init(struct worker *worker, struct arena *arena, const struct
     *worker = (struct worker){.service = service, .settings = settings, .arena = *arena, .link_fd = FD_LINK};
     worker->intent = &core->intents[0];
     worker->now_ns = clock_monotonic_ns();
-    worker->is_listening = listeners_are_open(worker);
+    worker->is_listening = is_to_listen(arena->page);
     core->turns = core->turns | 1; /* the watchdog also watches a revival */
     if (!ARENA_SHARED)
         arena_make_private(&worker->arena);
@@ -308,8 +304,8 @@ _Noreturn static void worker_leave(struct worker *worker)
     _exit(0);
 }
 
-/* The listener's number stays taken by /dev/null: fixed numbers never become connections. Nothing new comes into the
- * queue (listener_steer_away), so its end is near. */
+/* Nothing new comes into the queue (listener_steer_away, listener_hide), so its end is near. The sockets stay open, so
+ * that their numbers never become connections, and the master may let them be used again. */
 static void worker_stop_listening(struct worker *worker)
 {
     worker->listeners_close_ns = 0;
@@ -317,11 +313,21 @@ static void worker_stop_listening(struct worker *worker)
         for (int turns = 0; turns < LAST_ACCEPTS && worker_accept(worker, i); turns++)
             ;
         (void)epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL, FD_LISTENERS + (int)i, NULL);
-        (void)dup3(FD_NULL, FD_LISTENERS + (int)i, O_CLOEXEC);
     }
     worker->is_listening = 0;
+    worker->accept_again_ns = 0;
     worker->arena.page->listening = 0;
     (void)!link_send(FD_LINK, LINK_QUIET, worker->arena.page->slot, worker->arena.page->generation, 0);
+}
+
+/* A drain was undone. */
+static void worker_listen_again(struct worker *worker)
+{
+    worker->listeners_close_ns = 0;
+    worker->is_listening = 1;
+    worker_listen(worker);
+    worker->arena.page->listening = 1;
+    worker->arena.page->state = ARENA_STATE_READY;
 }
 
 static void abandon_all(struct worker *worker)
@@ -354,16 +360,18 @@ static int any_busy(struct worker *worker)
 static void worker_drain(struct worker *worker)
 {
     const struct arena_page *page = worker->arena.page;
-    int is_over = worker->now_ns >= page->order_deadline_ns;
+    const int stays = worker->order_seen == ARENA_ORDER_EMPTY;
+    int is_over = !stays && worker->now_ns >= page->order_deadline_ns;
 
     if (worker->listeners_close_ns && (worker->now_ns >= worker->listeners_close_ns || is_over))
         worker_stop_listening(worker);
-    if (worker->listeners_close_ns || (!is_over && any_busy(worker)))
+    if (worker->listeners_close_ns || (stays && !page->connections) || (!is_over && any_busy(worker)))
         return;
     log_event(LOG_INFO, LOG_EV_DRAIN_ENDED, "slot=%u cut_off=%d idle_closed=%llu", page->slot,
               is_over && any_busy(worker), (unsigned long long)page->connections);
     abandon_all(worker);
-    worker_leave(worker);
+    if (!stays)
+        worker_leave(worker);
 }
 
 /* Nobody new comes to a Unix socket that was steered away, and epoll would tell of its shutdown for ever: its queue is
@@ -388,18 +396,18 @@ static void worker_obey(struct worker *worker)
         abandon_all(worker);
         worker_leave(worker);
     }
-    if (order == worker->order_seen)
+    if (order == worker->order_seen && (order != ARENA_ORDER_RUN || worker->is_listening))
         return;
     worker->order_seen = order;
-    worker->is_draining = order == ARENA_ORDER_DRAIN;
-    if (order != ARENA_ORDER_RUN)
-        empty_unix_listeners(worker);
-    if (order == ARENA_ORDER_DRAIN) {
-        worker->listeners_close_ns = worker->is_listening ? worker->now_ns + LISTENERS_LINGER_NS : 0;
-        page->state = ARENA_STATE_DRAINING;
-    } else if (order == ARENA_ORDER_QUIET && worker->is_listening) {
-        worker->listeners_close_ns = worker->now_ns + LISTENERS_LINGER_NS;
+    worker->is_draining = order == ARENA_ORDER_DRAIN || order == ARENA_ORDER_EMPTY;
+    if (order == ARENA_ORDER_RUN) {
+        worker_listen_again(worker);
+        return;
     }
+    empty_unix_listeners(worker);
+    worker->listeners_close_ns = worker->is_listening ? worker->now_ns + LISTENERS_LINGER_NS : 0;
+    if (worker->is_draining)
+        page->state = ARENA_STATE_DRAINING;
 }
 
 static void worker_read_link(struct worker *worker)
@@ -524,7 +532,7 @@ static int wait_ms(const struct worker *worker)
     until = earlier(until, log_writer_due_ns(worker));
     if (worker->accept_again_ns)
         until = earlier(until, worker->accept_again_ns);
-    if (worker->is_draining)
+    if (worker->is_draining && (worker->order_seen == ARENA_ORDER_DRAIN || worker->arena.page->connections))
         until = earlier(until, now + DRAIN_LOOK_NS);
     if (worker->listeners_close_ns)
         until = earlier(until, worker->listeners_close_ns);
@@ -549,6 +557,7 @@ _Noreturn static void worker_loop(struct worker *worker)
 {
     struct epoll_event events[EVENTS_A_TURN];
 
+    worker_obey(worker); /* what woke a former worker for its orders wakes nobody again */
     for (;;) {
         int count;
 

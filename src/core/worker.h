@@ -102,7 +102,8 @@ struct worker {
     uint64_t accept_again_ns;          /* when accepting was paused for want of something */
     uint64_t listeners_close_ns;
     int epoll_fd, link_fd;
-    int is_listening, is_draining, is_revived;
+    int is_listening, is_revived;
+    int is_draining; /* answers say that the connection ends; idle ones are closed last */
     unsigned accepted_in_a_row;
     uint32_t order_seen;
     uint32_t files; /* descriptors in use that are open files */

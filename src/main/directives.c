@@ -55,6 +55,13 @@ static int apply_drain(void *into, const struct conf_statement *statement, void 
     return 0;
 }
 
+static int apply_drain_delay(void *into, const struct conf_statement *statement, void **child)
+{
+    (void)child;
+    ((struct build *)into)->core->drain_delay_ms = number_of(statement, 0);
+    return 0;
+}
+
 static int apply_watchdog(void *into, const struct conf_statement *statement, void **child)
 {
     (void)child;
@@ -203,6 +210,17 @@ static const struct directive process_directives[] = {
         .example = "drain 2m",
         .default_text = "`30s`",
         .apply = apply_drain,
+    },
+    {
+        .name = "drain_delay",
+        .contexts = AT_TOP,
+        .arguments = {{.name = "TIME", .kind = CONF_DURATION, .max = DAY_MS}},
+        .doc = "How long a drain or a graceful stop goes on accepting while `ready` already answers that it "
+               "is over: "
+               "time for a load balancer to notice.",
+        .example = "drain_delay 10s",
+        .default_text = "`0s`",
+        .apply = apply_drain_delay,
     },
     {
         .name = "watchdog",

@@ -47,6 +47,17 @@ static int apply_backlog(void *into, const struct conf_statement *statement, voi
     return 0;
 }
 
+static int apply_accept(void *into, const struct conf_statement *statement, void **child)
+{
+    struct listen_build *listen = into;
+    const struct conf_value *value = conf_value(statement, 0);
+    (void)child;
+    listen->options.accept = (enum core_accept)value->word;
+    if (listen->options.accept == CORE_ACCEPT_REUSEPORT && listen->address.kind == CONF_ADDRESS_UNIX)
+        conf_refuse_value(statement, value, "leave it out", "a Unix socket has one queue only");
+    return 0;
+}
+
 static void refuse_unless_unix(struct listen_build *listen, const struct conf_statement *statement)
 {
     if (listen->address.kind != CONF_ADDRESS_UNIX)
@@ -118,6 +129,7 @@ static void refuse_unused(const struct build *build, struct conf_node node, stru
 static void take_options(const struct build *build, struct core_listener *listener, size_t number,
                          const struct core_listener *options)
 {
+    listener->accept = options->accept;
     listener->backlog = options->backlog;
     listener->mode = options->mode;
     if (!options->has_owner)
@@ -131,6 +143,14 @@ static void take_options(const struct build *build, struct core_listener *listen
     listener->owner_group = build->resolved ? build->resolved->owner_groups[number] : CORE_NOBODY;
 }
 
+static size_t queue_count(const struct core_settings *core)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < core->listener_count; i++)
+        count += core->listeners[i].accept == CORE_ACCEPT_REUSEPORT ? core->workers : 1;
+    return count;
+}
+
 void listen_finish(struct build *build, struct diagnostics *diagnostics)
 {
     for (const struct listen_build *listen = build->first_listen; listen; listen = listen->next) {
@@ -139,6 +159,12 @@ void listen_finish(struct build *build, struct diagnostics *diagnostics)
             refuse_unused(build, listen->node, diagnostics);
         else
             take_options(build, &build->core->listeners[number], (size_t)number, &listen->options);
+    }
+    if (queue_count(build->core) > CORE_QUEUES_MAX) {
+        struct diagnostic_place place = conf_place(build->first_listen->node);
+        diagnostics_add(diagnostics, &place, "fewer listeners with \"accept reuseport\", or fewer workers",
+                        "%u workers would have %zu queues, more than %d", build->core->workers,
+                        queue_count(build->core), CORE_QUEUES_MAX);
     }
 }
 
@@ -158,6 +184,22 @@ static const struct directive directives[] = {
                "address must be one of theirs.",
         .example = IN_A_LISTEN("backlog 1024"),
         .apply = apply_listen,
+    },
+    {
+        .name = "accept",
+        .contexts = IN_LISTEN,
+        .arguments = {{.name = "HOW", .kind = CONF_CHOICE, .words = WORDS("shared", "reuseport")}},
+        .doc =
+            "`shared`: one queue, from which all workers take; whoever is free takes the next client. "
+            "`reuseport`: a queue for each worker, among which the kernel chooses by lot: it spreads many "
+            "short "
+            "connections evenly, but a client may wait behind a busy worker while others are idle. A queue "
+            "passes to the next worker when its own dies, and new clients are led around a worker that "
+            "cannot "
+            "take any.",
+        .example = IN_A_LISTEN("accept reuseport"),
+        .default_text = "`shared`",
+        .apply = apply_accept,
     },
     {
         .name = "backlog",

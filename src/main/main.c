@@ -147,6 +147,8 @@ static const struct {
     {"check", command_check, "check [-c FILE | --directives]", "judge a configuration; starts nothing"},
     {"status", ctl_status, "status [--json]", "processes, connections, revivals of a running server"},
     {"stop", ctl_stop, "stop [--now] [--timeout DURATION]", "stop it: gracefully, or at once"},
+    {"drain", ctl_drain, "drain [--timeout DURATION]", "accept nobody new, finish what runs, stay"},
+    {"resume", ctl_resume, "resume", "undo a drain"},
     {"version", command_version, "version", "print the version"},
     {"help", command_help, "help", "print this"},
     {"--version", command_version, NULL, NULL},

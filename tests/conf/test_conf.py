@@ -5,6 +5,7 @@ read what has changed: HOLDFAST_REWRITE=1."""
 
 import os
 import pathlib
+import re
 import subprocess
 
 import pytest
@@ -22,6 +23,16 @@ def check(build, folder, name, **environment):
 
 def names(folder):
     return sorted(path.stem for path in (HERE / folder).glob("*.conf"))
+
+
+def test_every_directive_has_a_right_and_a_wrong_case(build):
+    done = subprocess.run([build / "holdfast", "check", "--directives"], capture_output=True, text=True, timeout=30)
+    directives = set(re.findall(r"^### `(\w+)", done.stdout, re.MULTILINE)) - {"test_hooks"}
+    assert len(directives) > 30
+    for folder in ("good", "bad"):
+        files = [path for path in (HERE / folder).rglob("*") if path.suffix in (".conf", ".site", ".part")]
+        used = set(re.findall(r"^\s*(\w+)", "\n".join(path.read_text(errors="replace") for path in files), re.MULTILINE))
+        assert not directives - used, f"tests/conf/{folder} has no case of {directives - used}"
 
 
 def test_there_are_cases():

@@ -24,9 +24,9 @@ def start_victim(start_server, documents, variant):
     """start_victim(workers=2, top="..."): a running server with the documents on IPv4, IPv6 and a Unix socket; its
     `targets` are the addresses for mixload and sweep. It writes an access log, unless `logs` is false."""
 
-    def start(workers=2, top="", logs=True, **arguments):
+    def start(workers=2, top="", logs=True, accept="shared", **arguments):
         hooks = "test_hooks on\n" if has_hooks(variant) else ""
-        config = VICTIM_CONFIG.replace("{workers}", str(workers))
+        config = VICTIM_CONFIG.replace("{accept}", accept).replace("{workers}", str(workers))
         config = config.replace("{top}", hooks + (LOGGED if logs else "") + top)
         server = start_server(config=config.replace("{documents}", str(documents)), **arguments)
         server.slots = workers
@@ -52,11 +52,12 @@ def write_victim_config(documents, variant):
     """write_victim_config(folder, workers=2): the configuration of start_victim as a file, for who starts the server
     differently. Returns its path and the targets."""
 
-    def write(folder, workers=2, top=""):
+    def write(folder, workers=2, top="", accept="shared"):
         hooks = "test_hooks on\n" if has_hooks(variant) else ""
         port = holdfast.free_port()
         text = VICTIM_CONFIG
-        for name, value in (("workers", workers), ("top", hooks + LOGGED + top), ("documents", documents), ("port", port),
+        for name, value in (("workers", workers), ("accept", accept), ("top", hooks + LOGGED + top),
+                            ("documents", documents), ("port", port),
                             ("control", folder / "control.sock"), ("folder", folder)):
             text = text.replace("{%s}" % name, str(value))
         path = folder / "holdfast.conf"

@@ -13,6 +13,8 @@ import time
 import holdfast
 
 SOAK = os.environ.get("HOLDFAST_SOAK") == "1"
+# How connections are accepted. Where a check takes a sample, it is not the first of them alone.
+ACCEPT = ["shared", "reuseport"] if SOAK else ["shared"]
 TARGETS = ["127.0.0.1:{port}", "[::1]:{port}", "unix:{folder}/site.sock"]
 LOGGED = "access_log {folder}/every.log\n"
 VICTIM_CONFIG = """workers {workers}
@@ -20,6 +22,12 @@ control {control}
 drain 10s
 keepalive 600s
 {top}
+listen 127.0.0.1:{port} {
+    accept {accept}
+}
+listen [::1]:{port} {
+    accept {accept}
+}
 site 127.0.0.1:{port} [::1]:{port} unix:{folder}/site.sock {
     files {documents}
 }

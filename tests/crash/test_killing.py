@@ -6,7 +6,7 @@ import random
 
 import holdfast
 import pytest
-from killers import (SOAK, Load, descriptor_counts, descriptor_names, long_or_short, memory_kib, role_pids, signal_and_wait,
+from killers import (ACCEPT, SOAK, Load, descriptor_counts, descriptor_names, long_or_short, memory_kib, role_pids, signal_and_wait,
                      wait_settled)
 
 pytestmark = [pytest.mark.variants("hooks", "release", "asan"), pytest.mark.limit(240 if SOAK else 60)]
@@ -41,8 +41,9 @@ def check_nothing_is_left_open(server, before):
         pytest.fail(f"descriptors: {before} before, now\n" + "\n".join(descriptor_names(server)))
 
 
-def test_no_client_notices_that_workers_are_killed_every_50_ms(start_victim, mix, record_property):
-    server = start_victim(workers=2)
+@pytest.mark.parametrize("accept", ["shared", "reuseport"])
+def test_no_client_notices_that_workers_are_killed_every_50_ms(start_victim, mix, accept, record_property):
+    server = start_victim(workers=2, accept=accept)
     status = wait_settled(server)
     before, memory_before = descriptor_counts(server), memory_kib(server)
     keepers = ",".join(str(worker["keeper_pid"]) for worker in status["workers"])
@@ -57,8 +58,9 @@ def test_no_client_notices_that_workers_are_killed_every_50_ms(start_victim, mix
     record_property("memory_kib", f"{memory_before} before, {memory_kib(server)} after")
 
 
-def test_no_client_notices_that_keepers_are_killed(start_victim, mix, seed):
-    server = start_victim(workers=2)
+@pytest.mark.parametrize("accept", ACCEPT)
+def test_no_client_notices_that_keepers_are_killed(start_victim, mix, seed, accept):
+    server = start_victim(workers=2, accept=accept)
     wait_settled(server)
     lot = random.Random(seed)
     load, kills = Load(server, **mix), 0
@@ -71,8 +73,9 @@ def test_no_client_notices_that_keepers_are_killed(start_victim, mix, seed):
     assert kills >= mix["seconds"] // 2, f"only {kills} keepers were killed"
 
 
-def test_no_client_notices_that_the_master_is_killed(start_victim, mix):
-    server = start_victim(workers=2)
+@pytest.mark.parametrize("accept", ACCEPT)
+def test_no_client_notices_that_the_master_is_killed(start_victim, mix, accept):
+    server = start_victim(workers=2, accept=accept)
     wait_settled(server)
     load, kills = Load(server, **mix), 0
     while load.is_running():
@@ -85,8 +88,9 @@ def test_no_client_notices_that_the_master_is_killed(start_victim, mix):
     wait_settled(server)
 
 
-def test_no_client_notices_that_workers_keepers_and_the_master_are_killed_in_turn(start_victim, mix, seed):
-    server = start_victim(workers=2)
+@pytest.mark.parametrize("accept", ["shared", "reuseport"])
+def test_no_client_notices_that_workers_keepers_and_the_master_are_killed_in_turn(start_victim, mix, accept, seed):
+    server = start_victim(workers=2, accept=accept)
     lot = random.Random(seed)
     load, kills = Load(server, **mix), 0
     while load.is_running():
@@ -106,8 +110,9 @@ def test_no_client_notices_that_workers_keepers_and_the_master_are_killed_in_tur
     wait_settled(server)
 
 
-def test_a_server_with_one_worker_survives_its_kills_too(start_victim, mix):
-    server = start_victim(workers=1)
+@pytest.mark.parametrize("accept", ACCEPT)
+def test_a_server_with_one_worker_survives_its_kills_too(start_victim, mix, accept):
+    server = start_victim(workers=1, accept=accept)
     status = wait_settled(server)
     before = descriptor_counts(server)
     mix["seconds"] = long_or_short(20, 4)

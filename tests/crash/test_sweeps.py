@@ -5,35 +5,39 @@ A point that was wrong is named in the failure: `sweep ... --point NAME` repeats
 import os
 
 import pytest
-from killers import SOAK, long_or_short, run_sweep, wait_settled
+from killers import ACCEPT, SOAK, long_or_short, run_sweep, wait_settled
 
 pytestmark = [pytest.mark.variants("hooks", "release"), pytest.mark.limit(3700 if SOAK else 60)]
 
 BUDGET_S = long_or_short(3500, 8)
 
 
-def test_a_worker_may_die_at_every_system_call(start_victim, hooks, seed, record_property):
-    totals = sweep_worker(start_victim, hooks, seed, "stop", long_or_short([], ["--sample", 1200]))
+@pytest.mark.parametrize("accept", ["shared", "reuseport"])
+def test_a_worker_may_die_at_every_system_call(start_victim, hooks, accept, seed, record_property):
+    totals = sweep_worker(start_victim, hooks, accept, seed, "stop", long_or_short([], ["--sample", 1200]))
     record_property("points", f"{totals['reached']} reached of {totals['points']} tried of {totals['listed']}")
     assert totals["points"] >= 100
 
 
-def test_a_worker_may_die_between_any_two_instructions_after_a_system_call(start_victim, hooks, seed, record_property):
+@pytest.mark.parametrize("accept", ACCEPT)
+def test_a_worker_may_die_between_any_two_instructions_after_a_system_call(start_victim, hooks, accept, seed,
+                                                                           record_property):
     # All calls with all of 0 to 300 instructions are millions; every call with every 37th is the whole of a soak.
     whole = ["--steps-stride", 37]
-    totals = sweep_worker(start_victim, hooks, seed, "step", long_or_short(whole, ["--sample", 800]))
+    totals = sweep_worker(start_victim, hooks, accept, seed, "step", long_or_short(whole, ["--sample", 800]))
     record_property("points", f"{totals['reached']} reached of {totals['points']} tried of {totals['listed']}")
     assert totals["points"] >= 100
 
 
-def test_a_worker_may_die_at_every_system_call_of_its_revival(start_victim, hooks, seed, record_property):
-    totals = sweep_worker(start_victim, hooks, seed, "revive", long_or_short([], ["--sample", 500]))
+@pytest.mark.parametrize("accept", ACCEPT)
+def test_a_worker_may_die_at_every_system_call_of_its_revival(start_victim, hooks, accept, seed, record_property):
+    totals = sweep_worker(start_victim, hooks, accept, seed, "revive", long_or_short([], ["--sample", 500]))
     record_property("points", f"{totals['reached']} reached of {totals['points']} tried of {totals['listed']}")
     assert totals["points"] >= 50
 
 
-def sweep_worker(start_victim, hooks, seed, mode, more):
-    server = start_victim(workers=1)
+def sweep_worker(start_victim, hooks, accept, seed, mode, more):
+    server = start_victim(workers=1, accept=accept)
     keeper = wait_settled(server)["workers"][0]["keeper_pid"]
     arguments = ["--keeper", keeper, "--mode", mode, "--seed", seed, "--seconds", BUDGET_S, *more]
     for target in server.targets:
@@ -46,6 +50,7 @@ def sweep_worker(start_victim, hooks, seed, mode, more):
     return totals
 
 
+@pytest.mark.parametrize("accept", ACCEPT)
 @pytest.mark.parametrize("role, phase, more", [
     ("master", "start", []),
     ("keeper", "start", []),
@@ -54,9 +59,9 @@ def sweep_worker(start_victim, hooks, seed, mode, more):
     ("keeper", "run", []),
     ("keeper", "run", ["--kill-worker"]),
 ], ids=lambda value: "-".join(value).strip("-") if isinstance(value, list) else value)
-def test_the_others_may_die_at_every_system_call(role, phase, more, folder, build, write_victim_config, seed,
+def test_the_others_may_die_at_every_system_call(role, phase, more, accept, folder, build, write_victim_config, seed,
                                                  record_property):
-    config, targets = write_victim_config(folder, workers=1)
+    config, targets = write_victim_config(folder, workers=1, accept=accept)
     log = folder / "server.log"
     status = f"{build}/holdfast status --json --control {folder}/control.sock > /dev/null 2>&1"
     arguments = ["--role", role, "--phase", phase, "--status", status, "--log", log, "--seed", seed,

@@ -87,7 +87,7 @@ static void fixed_descriptors(struct rig *rig, int family)
             assert_int_equal(dup3(null, fd, O_CLOEXEC), fd);
     close(null);
     address_of(rig, listener, family);
-    fd = listener_open(listener, why, sizeof why);
+    fd = listener_open(listener, 0, why, sizeof why);
     assert_true(fd >= 0);
     if (fd != FD_LISTENERS) {
         assert_int_equal(dup3(fd, FD_LISTENERS, O_CLOEXEC), FD_LISTENERS);

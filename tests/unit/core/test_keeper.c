@@ -231,7 +231,7 @@ static int setup(void **state)
     /* Whoever is left by a test that failed must not outlive it; what keepers leave behind comes to us. */
     assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
     begin_settings();
-    listener_fd = listener_open(&settings.listeners[0], why, sizeof why);
+    listener_fd = listener_open(&settings.listeners[0], 0, why, sizeof why);
     assert_true(listener_fd >= 0);
     assert_int_equal(arena_create(&arena, 0, 1, RECORDS), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);

@@ -88,7 +88,7 @@ static int client_of(int listener, int family, int wanted)
 static void accepted_sockets_have_the_options_that_the_ledger_needs(void **state)
 {
     struct core_listener listener = tcp_listener(CORE_LISTENER_IPV4);
-    int fd = listener_open(&listener, why, sizeof why), client, server;
+    int fd = listener_open(&listener, 0, why, sizeof why), client, server;
     (void)state;
 
     assert_true(fd >= 0);
@@ -108,7 +108,7 @@ static void accepted_sockets_have_the_options_that_the_ledger_needs(void **state
 static void the_any_address_takes_both_families_and_ipv6_only_one(void **state)
 {
     struct core_listener listener = tcp_listener(CORE_LISTENER_ANY);
-    int client, fd = listener_open(&listener, why, sizeof why);
+    int client, fd = listener_open(&listener, 0, why, sizeof why);
     (void)state;
 
     assert_true(fd >= 0);
@@ -116,7 +116,7 @@ static void the_any_address_takes_both_families_and_ipv6_only_one(void **state)
     fd_close(&client);
     fd_close(&fd);
     listener = tcp_listener(CORE_LISTENER_IPV6);
-    fd = listener_open(&listener, why, sizeof why);
+    fd = listener_open(&listener, 0, why, sizeof why);
     if (fd < 0)
         skip(); /* no IPv6 here */
     assert_int_equal(option_of(fd, IPPROTO_IPV6, IPV6_V6ONLY), 1);
@@ -131,14 +131,14 @@ static void an_address_in_use_is_refused_with_the_reason(void **state)
 {
     struct core_listener listener = tcp_listener(CORE_LISTENER_IPV4);
     socklen_t length = sizeof listener.address;
-    int fd = listener_open(&listener, why, sizeof why);
+    int fd = listener_open(&listener, 0, why, sizeof why);
     (void)state;
 
     assert_int_equal(getsockname(fd, (struct sockaddr *)&listener.address, &length), 0);
-    assert_int_equal(listener_open(&listener, why, sizeof why), ERR_BUSY);
+    assert_int_equal(listener_open(&listener, 0, why, sizeof why), ERR_BUSY);
     assert_string_equal(why, strerror(EADDRINUSE));
     fd_close(&fd);
-    fd = listener_open(&listener, why, sizeof why);
+    fd = listener_open(&listener, 0, why, sizeof why);
     assert_true(fd >= 0);
     fd_close(&fd);
 }
@@ -146,7 +146,7 @@ static void an_address_in_use_is_refused_with_the_reason(void **state)
 static void a_listener_steered_away_drops_new_connections_and_keeps_old_ones(void **state)
 {
     struct core_listener listener = tcp_listener(CORE_LISTENER_IPV4);
-    int fd = listener_open(&listener, why, sizeof why), before, after, server;
+    int fd = listener_open(&listener, 0, why, sizeof why), before, after, server;
     char byte;
     (void)state;
 
@@ -180,7 +180,7 @@ static unsigned longest_backlog(void)
 /* Of a listening TCP socket tcpi_sacked is the length that its queue may have. */
 static unsigned backlog_of(const struct core_listener *listener)
 {
-    int fd = listener_open(listener, why, sizeof why);
+    int fd = listener_open(listener, 0, why, sizeof why);
     struct tcp_info info;
     socklen_t length = sizeof info;
 
@@ -206,7 +206,7 @@ static void the_queue_is_as_long_as_the_backlog_or_4096(void **state)
 static void a_unix_socket_is_open_to_all_and_removed_by_name(void **state)
 {
     struct core_listener listener = unix_listener(), other = tcp_listener(CORE_LISTENER_IPV4);
-    int fd = listener_open(&listener, why, sizeof why), client;
+    int fd = listener_open(&listener, 0, why, sizeof why), client;
     struct stat status;
     (void)state;
 
@@ -231,7 +231,7 @@ static void a_unix_socket_has_the_mode_and_the_backlog_that_are_asked_for(void *
 
     listener.mode = 0640;
     listener.backlog = 1;
-    fd = listener_open(&listener, why, sizeof why);
+    fd = listener_open(&listener, 0, why, sizeof why);
     assert_true(fd >= 0);
     assert_int_equal(stat(path, &status), 0);
     assert_int_equal(status.st_mode & 07777, 0640);
@@ -257,7 +257,7 @@ static void a_unix_socket_goes_to_its_owner_and_what_is_not_said_stays(void **st
     listener.owner = 12345;
     listener.owner_group = CORE_NOBODY;
     listener.mode = 0600;
-    fd = listener_open(&listener, why, sizeof why);
+    fd = listener_open(&listener, 0, why, sizeof why);
     assert_true(fd >= 0);
     assert_int_equal(stat(path, &status), 0);
     assert_int_equal(status.st_uid, 12345);
@@ -266,7 +266,7 @@ static void a_unix_socket_goes_to_its_owner_and_what_is_not_said_stays(void **st
     fd_close(&fd);
     listener.owner = CORE_NOBODY;
     listener.owner_group = 54321;
-    fd = listener_open(&listener, why, sizeof why);
+    fd = listener_open(&listener, 0, why, sizeof why);
     assert_true(fd >= 0);
     assert_int_equal(stat(path, &status), 0);
     assert_int_equal(status.st_uid, geteuid());
@@ -286,7 +286,7 @@ static int give_away_without_the_right_to(struct core_listener *listener)
     listener->has_owner = 1;
     listener->owner = 0;
     listener->owner_group = CORE_NOBODY;
-    if (listener_open(listener, why, sizeof why) != err_from_errno(EPERM))
+    if (listener_open(listener, 0, why, sizeof why) != err_from_errno(EPERM))
         return 2;
     if (strcmp(why, strerror(EPERM)) != 0)
         return 3;
@@ -311,7 +311,7 @@ static void a_unix_socket_that_cannot_go_to_its_owner_is_refused_and_leaves_no_p
 static void a_unix_socket_steered_away_refuses_new_connections_and_keeps_its_queue(void **state)
 {
     struct core_listener listener = unix_listener();
-    int fd = listener_open(&listener, why, sizeof why), before = client_of(fd, AF_UNIX, 0), after, server;
+    int fd = listener_open(&listener, 0, why, sizeof why), before = client_of(fd, AF_UNIX, 0), after, server;
     (void)state;
 
     listener_steer_away(fd);
@@ -329,11 +329,11 @@ static void a_unix_socket_steered_away_refuses_new_connections_and_keeps_its_que
 static void a_unix_socket_of_somebody_dead_is_replaced(void **state)
 {
     struct core_listener listener = unix_listener();
-    int fd = listener_open(&listener, why, sizeof why);
+    int fd = listener_open(&listener, 0, why, sizeof why);
     (void)state;
 
     fd_close(&fd); /* the path stays */
-    fd = listener_open(&listener, why, sizeof why);
+    fd = listener_open(&listener, 0, why, sizeof why);
     assert_true(fd >= 0);
     fd_close(&fd);
     listener_unlink(&listener);
@@ -342,10 +342,10 @@ static void a_unix_socket_of_somebody_dead_is_replaced(void **state)
 static void a_unix_socket_of_somebody_alive_is_left_alone(void **state)
 {
     struct core_listener listener = unix_listener();
-    int fd = listener_open(&listener, why, sizeof why), client;
+    int fd = listener_open(&listener, 0, why, sizeof why), client;
     (void)state;
 
-    assert_int_equal(listener_open(&listener, why, sizeof why), ERR_BUSY);
+    assert_int_equal(listener_open(&listener, 0, why, sizeof why), ERR_BUSY);
     client = client_of(fd, AF_UNIX, 0);
     fd_close(&client);
     fd_close(&fd);
@@ -361,7 +361,7 @@ static void a_datagram_socket_on_the_path_is_left_alone(void **state)
     (void)state;
 
     assert_int_equal(bind(datagram, (struct sockaddr *)&listener.address, listener.length), 0);
-    assert_int_equal(listener_open(&listener, why, sizeof why), ERR_BUSY);
+    assert_int_equal(listener_open(&listener, 0, why, sizeof why), ERR_BUSY);
     assert_int_equal(stat(path, &status), 0);
     fd_close(&datagram);
     assert_int_equal(unlink(path), 0);
@@ -374,10 +374,10 @@ static void a_file_that_is_no_socket_is_left_alone(void **state)
     (void)state;
 
     fd_close(&fd);
-    assert_int_equal(listener_open(&listener, why, sizeof why), ERR_BUSY);
+    assert_int_equal(listener_open(&listener, 0, why, sizeof why), ERR_BUSY);
     assert_int_equal(unlink(path), 0);
     assert_int_equal(symlink("/dev/null", path), 0);
-    assert_int_equal(listener_open(&listener, why, sizeof why), ERR_BUSY);
+    assert_int_equal(listener_open(&listener, 0, why, sizeof why), ERR_BUSY);
     assert_int_equal(unlink(path), 0);
 }
 
