@@ -61,6 +61,11 @@ void phase_loader_read(struct master *master)
 
     if (result == ERR_AGAIN)
         return;
+    if (master->state->phase != PHASE_LOAD) { /* a stop came first */
+        fd_close(&packet.fd);
+        fd_close(&master->loader_fd);
+        return;
+    }
     if (!result && packet.fd >= 0 && packet.length == sizeof message &&
         message.type == CORE_SNAPSHOT_MESSAGE && message.version == CORE_SNAPSHOT_VERSION) {
         result = accept_snapshot(master, packet.fd);
