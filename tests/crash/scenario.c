@@ -1,5 +1,6 @@
 #include "crash/scenario.h"
 
+#include "crash/scenario_refusals.h"
 #include "crash/talk.h"
 #include "tools/documents.h"
 #include "tools/victim.h"
@@ -330,6 +331,11 @@ const struct scenario_part scenario_parts[] = {
     {"vanish", 0, 0, run_vanish},
     {"not-found", 0, 0, run_not_found},
     {"not-allowed", 0, 0, run_not_allowed},
+    {"continue", 1, 0, run_continue},
+    {"early-413", 0, 0, run_early_413},
+    {"early-answer", 0, 0, run_early_answer},
+    {"refused", 0, 0, run_refused},
+    {"refused-chunk", 1, 0, run_refused_chunk},
 };
 const size_t scenario_part_count = sizeof scenario_parts / sizeof scenario_parts[0];
 

@@ -214,6 +214,17 @@ void talk_expect_status(struct talk *talk, int status)
     talk_read_text(talk, ignored, sizeof ignored);
 }
 
+void talk_expect_continue(struct talk *talk)
+{
+    static const char wanted[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    for (size_t i = 0; i < sizeof wanted - 1; i++) {
+        talk_fill(talk, "100 Continue");
+        if (talk->buffer[talk->taken] != wanted[i])
+            talk_fail("%s: %.40s instead of 100 Continue", talk->target->text, talk->buffer + talk->taken);
+        talk->taken++;
+    }
+}
+
 void talk_expect_end(struct talk *talk)
 {
     ssize_t length = 1;

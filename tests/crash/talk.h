@@ -48,6 +48,8 @@ void talk_expect_document(struct talk *talk, unsigned document);
 void talk_expect_head(struct talk *talk, unsigned document);
 void talk_expect_hash(struct talk *talk, uint64_t length, uint64_t hash);
 void talk_expect_status(struct talk *talk, int status);
+/* The interim response that asks for the body, once. */
+void talk_expect_continue(struct talk *talk);
 /* Nothing but the end of the stream follows. */
 void talk_expect_end(struct talk *talk);
 /* Nothing more has come. */

@@ -1,0 +1,71 @@
+"""Room is made for new connections while the worker dies again and again."""
+
+import os
+import random
+import signal
+import threading
+
+import holdfast
+import pytest
+from clients import Client, word
+from killers import long_or_short
+
+pytestmark = [pytest.mark.variants("hooks", "release"), pytest.mark.limit(120)]
+
+CONFIG = """workers 1
+control {control}
+max_connections 20
+site 127.0.0.1:{port} {
+    files {www}
+}
+"""
+
+
+class Killing(threading.Thread):
+    """Kills the worker beneath a keeper at moments drawn by lot."""
+
+    def __init__(self, server, seed):
+        super().__init__(daemon=True)
+        self.server, self.random, self.kills, self.is_over = server, random.Random(seed), 0, threading.Event()
+
+    def run(self):
+        while not self.is_over.wait(self.random.uniform(0.001, 0.05)):
+            for pid in holdfast.descendants(self.server.pid):
+                if word(pid, 1) == "keeper" and holdfast.descendants(pid):
+                    try:
+                        os.kill(next(iter(holdfast.descendants(pid))), signal.SIGKILL)
+                        self.kills += 1
+                    except (ProcessLookupError, StopIteration):
+                        pass
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.is_over.set()
+        self.join()
+
+
+def test_every_new_connection_is_answered_and_the_oldest_idle_ones_end_cleanly(start_server, seed):
+    server = start_server(config=CONFIG)
+    (server.www / "index.html").write_bytes(b"index")
+    clients, rounds = [], long_or_short(5000, 400)
+    with Killing(server, seed) as killing:
+        for _ in range(rounds):
+            client = Client(server)
+            assert client.get("/").status == 200
+            clients.append(client)
+            if len(clients) > 40:
+                oldest = clients.pop(0)  # closed long ago, and not by a reset
+                assert oldest.has_ended()
+                oldest.close()
+    assert killing.kills > 3
+    living = [client for client in clients if client.is_quiet()]
+    assert clients[-len(living):] == living and 10 <= len(living) <= 20
+    for client in living:
+        assert client.get("/").status == 200
+    for client in clients:
+        client.close()
+    status = server.status()["workers"][0]
+    assert status["poisoned"] == 0 and "event=revival_odd" not in server.log()
