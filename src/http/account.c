@@ -75,6 +75,7 @@ void account_begin(struct exchange *exchange)
     state->began_ns = exchange->worker->now_ns;
     state->response_from = 0;
     state->body_taken = 0;
+    state->route = 0; /* what is asked for is not known yet */
     state->status = state->response_head = 0;
 }
 

@@ -88,13 +88,20 @@ static const struct http_site *site_find(const struct http *http, const struct r
     return any;
 }
 
-const struct route_settings *exchange_settings(const struct http *http, const struct exchange_state *state)
+const struct http_route *exchange_route(const struct http *http, const struct exchange_state *state)
 {
     const struct http_config *config = http->config;
 
     if (state->route && state->route <= config->route_count)
-        return &config->routes[state->route - 1]->settings;
-    return config->route ? &config->route->settings : NULL;
+        return config->routes[state->route - 1];
+    return config->route;
+}
+
+const struct route_settings *exchange_settings(const struct http *http, const struct exchange_state *state)
+{
+    const struct http_route *route = exchange_route(http, state);
+
+    return route ? &route->settings : NULL;
 }
 
 /* --- answers --- */
@@ -105,6 +112,9 @@ static void answer_text(struct exchange *exchange)
     const struct route_context context = {exchange->route, exchange->route_request};
     struct text text;
 
+    if (!exchange->route->target &&
+        exchange_respond_page(exchange, exchange->route->status, (struct slice){"", 0}))
+        return;
     text_init(&text, memory, sizeof memory);
     if (exchange->route->target && template_render(exchange->route->target, route_value, &context, &text)) {
         exchange_respond_error(exchange, 500, SLICE_LITERAL("answer_too_large"));
@@ -184,6 +194,19 @@ static int body_is_too_large(const struct exchange *exchange, const struct h1_he
     return limit && request->content_length > 0 && (uint64_t)request->content_length > limit;
 }
 
+/* OPTIONS of the server itself, and CONNECT: what follows that may be meant for a tunnel. */
+static void answer_no_path(struct exchange *exchange, const struct h1_head *request)
+{
+    const struct slice allow = SLICE_LITERAL("Allow: GET, HEAD, OPTIONS\r\n");
+
+    if (request->form == H1_ASTERISK_FORM) {
+        exchange_respond(exchange, 204, (struct slice){"", 0}, allow, (struct slice){"", 0});
+        return;
+    }
+    exchange->state->flags |= EXCHANGE_CLOSE;
+    exchange_respond_error_with(exchange, 405, SLICE_LITERAL("no_tunnels"), allow);
+}
+
 void route_exchange(struct exchange *exchange, const struct h1_head *request,
                     void (*serve)(struct exchange *exchange))
 {
@@ -191,17 +214,15 @@ void route_exchange(struct exchange *exchange, const struct h1_head *request,
     const struct http_site *site = site_find(exchange->http, exchange->record, request->host);
     int result;
 
-    if (request->form == H1_AUTHORITY_FORM) /* what follows may be meant for a tunnel */
-        exchange->state->flags |= EXCHANGE_CLOSE;
     if (request->form == H1_AUTHORITY_FORM || request->form == H1_ASTERISK_FORM) {
-        exchange_respond(exchange, request->form == H1_ASTERISK_FORM ? 204 : 405, (struct slice){"", 0},
-                         SLICE_LITERAL("Allow: GET, HEAD, OPTIONS\r\n"), (struct slice){"", 0});
+        answer_no_path(exchange, request);
         return;
     }
     if (!site) {
         exchange_respond_error(exchange, 404, SLICE_LITERAL("no_such_site"));
         return;
     }
+    exchange->state->route = (uint16_t)(site->route->number + 1);
     if (fill(exchange, request, &routed)) {
         exchange_respond_error(exchange, 400, SLICE_LITERAL("bad_path"));
         return;

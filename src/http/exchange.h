@@ -94,6 +94,7 @@ struct http {
     uint64_t date_until_ns;
     char date[CLOCK_HTTP_DATE_SIZE];
     uint64_t wall_until_ns, wall_ahead_ns; /* of CLOCK_MONOTONIC (account.c) */
+    int snapshot_fd;                       /* where error pages lie; borrowed */
     uint8_t test_handler;                  /* index of the handler of /_test/, or 0 */
 };
 
@@ -129,8 +130,13 @@ struct slice exchange_id(const struct exchange *exchange);
 #define EXCHANGE_FIELDS_MAX 1024u
 void exchange_respond(struct exchange *exchange, int status, struct slice type, struct slice fields,
                       struct slice body);
-/* Answers with a short text that says the status and the reason. */
+/* Answers with the error page of that status, or with a short text that says the status and the reason. */
 void exchange_respond_error(struct exchange *exchange, int status, struct slice reason);
+/* The same with further header lines, as above. */
+void exchange_respond_error_with(struct exchange *exchange, int status, struct slice reason,
+                                 struct slice fields);
+/* Answers with the error page of that status: 1; or 0: there is none, and nothing was done. */
+WARN_UNUSED int exchange_respond_page(struct exchange *exchange, int status, struct slice fields);
 /* Answers with file bytes; takes one use of fd. */
 void exchange_respond_file(struct exchange *exchange, int status, struct slice type, struct slice fields,
                            int fd, uint64_t offset, uint64_t length);
@@ -170,6 +176,8 @@ static inline const struct exchange_state *exchange_seen(const struct record *re
 const struct route_settings *exchange_settings(const struct http *http, const struct exchange_state *state);
 /* Opens a transaction; account_commit ends it. */
 struct exchange exchange_begin(struct worker *worker, struct record *record);
+/* The route itself, likewise. */
+const struct http_route *exchange_route(const struct http *http, const struct exchange_state *state);
 
 /* Finds the site and the route of a request, changes its path as they say, and calls `serve` with all of it filled in; or
  * answers itself: 404, 413, 500, `respond`, `redirect`. */

@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define FIELDS_SIZE 4096u /* of all lines that a configuration may change */
 #define HEAD_MAX 512u     /* of the others */
@@ -153,17 +154,52 @@ void exchange_respond(struct exchange *exchange, int status, struct slice type, 
         response_made(exchange, status, from, text.length);
 }
 
+static const struct route_error_page *page_of(const struct exchange *exchange, int status)
+{
+    const struct http_route *route = exchange_route(exchange->http, exchange->state);
+    const struct route_error_page *page = route ? route->error_pages : NULL;
+
+    while (page && page->status != status)
+        page = page->next;
+    return page && page->offset ? page : NULL;
+}
+
+int exchange_respond_page(struct exchange *exchange, int status, struct slice fields)
+{
+    static char memory[EXCHANGE_BODY_MAX];
+    const struct route_error_page *page = page_of(exchange, status);
+    const int fd = exchange->http->snapshot_fd;
+
+    if (!page)
+        return 0;
+    if (page->length > sizeof memory)
+        exchange_respond_file(exchange, status, page->type, fields, fd, page->offset, page->length);
+    else if (pread(fd, memory, page->length, (off_t)page->offset) != (ssize_t)page->length)
+        return 0;
+    else
+        exchange_respond(exchange, status, page->type, fields, (struct slice){memory, page->length});
+    return 1;
+}
+
 void exchange_respond_error(struct exchange *exchange, int status, struct slice reason)
+{
+    exchange_respond_error_with(exchange, status, reason, (struct slice){"", 0});
+}
+
+void exchange_respond_error_with(struct exchange *exchange, int status, struct slice reason,
+                                 struct slice fields)
 {
     char memory[512];
     struct text text;
     struct slice phrase = h1_reason_phrase(status), id = exchange_id(exchange);
 
     exchange->reason = reason;
+    if (exchange_respond_page(exchange, status, fields))
+        return;
     text_init(&text, memory, sizeof memory);
     text_add_f(&text, "%d %.*s\nreason: %.*s\nrequest: %.*s\n", status, (int)phrase.length, phrase.at,
                (int)reason.length, reason.at, (int)id.length, id.at);
-    exchange_respond(exchange, status, SLICE_LITERAL("text/plain; charset=utf-8"), (struct slice){"", 0},
+    exchange_respond(exchange, status, SLICE_LITERAL("text/plain; charset=utf-8"), fields,
                      (struct slice){text.at, text.length});
 }
 

@@ -60,7 +60,8 @@ struct route_edit {
 struct route_error_page {
     const struct route_error_page *next;
     int status;
-    const char *file; /* absolute */
+    uint64_t offset, length; /* where its bytes lie in the snapshot; offset 0: nowhere */
+    struct slice type;       /* static */
 };
 
 enum route_compress { ROUTE_COMPRESS_OFF, ROUTE_COMPRESS_ON, ROUTE_COMPRESS_LISTED };

@@ -334,8 +334,9 @@ static const struct directive_table http_table = {http_directives, COUNT_OF(http
 
 /* The reference follows this order. */
 static const struct directive_table *const tables[] = {
-    &process_table,   &http_table,       &limit_directives,  &log_directives,      &listen_directives,
-    &site_directives, &route_directives, &answer_directives, &response_directives, &match_directives,
+    &process_table,       &http_table,      &limit_directives, &log_directives,
+    &listen_directives,   &site_directives, &route_directives, &answer_directives,
+    &response_directives, &page_directives, &match_directives,
 };
 
 static const char *const context_names[] = {[CONTEXT_TOP] = "the top level",

@@ -85,6 +85,7 @@ extern const struct directive_table route_directives;    /* route.c */
 extern const struct directive_table match_directives;    /* match.c */
 extern const struct directive_table answer_directives;   /* answers.c */
 extern const struct directive_table response_directives; /* response.c */
+extern const struct directive_table page_directives;     /* pages.c */
 
 /* A new block inside of another one; its route is a new child of that one's. `text` is what is shown of it. NULL: no
  * memory. Of route.c. */

@@ -4,6 +4,7 @@
 #include "base/packet.h"
 #include "conf/builder.h"
 #include "conf/parse.h"
+#include "main/pages.h"
 #include "main/settings.h"
 
 #include <limits.h>
@@ -44,6 +45,8 @@ static int judge(struct load *load)
         error = conf_tree_view(&tree, image, size);
     if (!error)
         error = settings_resolve(&tree, load->purpose, &resolved, load->diagnostics);
+    if (!error && !load->diagnostics->count)
+        error = pages_collect(&tree, load->builder);
     conf_tree_fini(&tree);
     free(image);
     if (error || load->diagnostics->count)

@@ -59,6 +59,8 @@ static int service_start(struct worker *worker, int snapshot_fd)
     /* Serials of requests only need to be different from those of former workers. */
     http->next_request = clock_wall_ns() / 1000;
     http->handlers[0] = &files_handler;
+    http->snapshot_fd = snapshot_fd;
+    worker_file_use(worker, snapshot_fd); /* for good: error pages are sent from it */
     result = read_snapshot(snapshot_fd, &unused, &application->config);
 #ifdef HOLDFAST_TEST_HOOKS
     if (!result && http->config->test_hooks) {

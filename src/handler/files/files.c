@@ -21,6 +21,7 @@
 #define FRESH_NS NS_PER_S      /* a file is looked at again after this */
 #define KEEP_NS (5 * NS_PER_S) /* and forgotten when nobody asked for this long */
 #define PATH_LIMIT 4096u
+#define ALLOWED "Allow: GET, HEAD, OPTIONS\r\n"
 
 struct files {
     struct http *http;
@@ -354,8 +355,8 @@ static void send_file(struct exchange *exchange, const struct cached_file *file,
     if (answer == RANGE_UNSATISFIED) {
         fields->length = 0;
         range_add_unsatisfied(fields, size);
-        exchange_respond(exchange, 416, (struct slice){"", 0}, (struct slice){fields->at, fields->length},
-                         (struct slice){"", 0});
+        exchange_respond_error_with(exchange, 416, SLICE_LITERAL("range_not_satisfiable"),
+                                    (struct slice){fields->at, fields->length});
     } else if (answer == RANGE_PARTIAL && set.count == 1) {
         range_add_content_range(fields, &set.at[0], size);
         send_bytes(exchange, file, type, 206, fields, &set.at[0]);
@@ -399,9 +400,13 @@ static void files_begin(struct exchange *exchange)
     enum coding coding = CODING_IDENTITY;
     int status;
 
-    if (method == H1_OPTIONS || (method != H1_GET && method != H1_HEAD)) {
-        exchange_respond(exchange, method == H1_OPTIONS ? 204 : 405, (struct slice){"", 0},
-                         SLICE_LITERAL("Allow: GET, HEAD, OPTIONS\r\n"), (struct slice){"", 0});
+    if (method == H1_OPTIONS) {
+        exchange_respond(exchange, 204, (struct slice){"", 0}, SLICE_LITERAL(ALLOWED), (struct slice){"", 0});
+        return;
+    }
+    if (method != H1_GET && method != H1_HEAD) {
+        exchange_respond_error_with(exchange, 405, SLICE_LITERAL("method_not_allowed"),
+                                    SLICE_LITERAL(ALLOWED));
         return;
     }
     status = find_or_fall_back(exchange, &wanted, &file, &reason);
