@@ -17,10 +17,12 @@ PYTHON = "/usr/bin/python3"  # Debian's, which has Debian's pytest
 # outcome: "passed", "failed" or "skipped"; text: what it said, or why it was skipped
 Case = collections.namedtuple("Case", "name outcome text")
 
+RELEASE_OPTIONS = (ROOT / "tools" / "release_options.txt").read_text().split()
+
 # Kind of build -> compiler and options. Tests see the name as HOLDFAST_VARIANT.
 VARIANTS = {
     "hooks": ("gcc", ["-Dtest_hooks=true"]),
-    "release": ("gcc", []),
+    "release": ("gcc", RELEASE_OPTIONS),
     "clang": ("clang", ["-Dtest_hooks=true"]),
     "asan": ("gcc", ["-Dtest_hooks=true", "-Db_sanitize=address,undefined"]),
     "plain": ("gcc", ["-Dtest_hooks=true", "-Dplain_fork=true"]),
