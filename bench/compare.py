@@ -104,13 +104,20 @@ class Comparison:
     def spread(self, workload, label, field="cpu_us"):
         return spread([getattr(sample, field) for sample in self.samples[workload][label]])
 
-    def ratio(self, workload, label):
-        """CPU per request against the baseline's, formed within each round. None where the baseline has no such
-        workload."""
-        samples = self.samples[workload]
-        if self.baseline not in samples or label not in samples:
+    def ratio(self, workload, label, against=None):
+        """CPU per request against another's (the baseline's), formed within each round. None where one of them has no
+        such workload."""
+        samples, against = self.samples[workload], against or self.baseline
+        if against not in samples or label not in samples:
             return None
-        return spread([mine.cpu_us / its.cpu_us for mine, its in zip(samples[label], samples[self.baseline])])
+        return spread([mine.cpu_us / its.cpu_us for mine, its in zip(samples[label], samples[against])])
+
+    def hold(self, report, workload, label, against, limit):
+        """A target: CPU of `label` at most `limit` times that of `against`, median of the rounds' ratios. Nothing where
+        the other is not installed."""
+        ratio = self.ratio(workload, label, against)
+        if ratio:
+            report.target(f"{workload}: CPU of {label} against {against}", ratio.median, limit)
 
     def table(self, workload):
         """Lines of Markdown."""

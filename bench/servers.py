@@ -83,13 +83,15 @@ class Server:
 
     label    how tables call it
     only     the names of the workloads that it can answer; None: all
+    logs     it writes an access log, in the words of its own configuration: `logged` or `unlogged` of the class
     """
 
     program = None  # a peer's program; None: it is built here
     config = None  # its configuration, with @WORDS@, below bench/
+    logged = unlogged = ""  # what @ACCESS_LOG@ stands for in it
 
-    def __init__(self, bench, label, workers=1, only=None):
-        self.bench, self.label, self.workers, self.only = bench, label, workers, only
+    def __init__(self, bench, label, workers=1, only=None, logs=False):
+        self.bench, self.label, self.workers, self.only, self.logs = bench, label, workers, only, logs
         self.process = None
         self.starts = 0
 
@@ -107,6 +109,7 @@ class Server:
     def fill_in(self, path):
         """Writes the configuration into the server's folder; returns where."""
         text = (HERE / path).read_text()
+        text = text.replace("@ACCESS_LOG@", self.logged if self.logs else self.unlogged)
         words = {"PORT": self.port, "WWW": self.bench.www, "FOLDER": self.folder, "WORKERS": self.workers}
         for word, value in words.items():
             text = text.replace(f"@{word}@", str(value))
@@ -200,6 +203,7 @@ class Server:
 
 class Holdfast(Server):
     config = "holdfast.conf"
+    logged, unlogged = "access_log @FOLDER@/access.log", "access_log off"
 
     def __init__(self, bench, label="holdfast", build=None, **options):
         super().__init__(bench, label, **options)
@@ -220,13 +224,21 @@ class Holdfast(Server):
 
 class Nginx(Server):
     program, config = "nginx", "peers/nginx.conf"
+    logged, unlogged = "@FOLDER@/access.log", "off"
 
     def command(self):
         return [find_program(self.program), "-p", self.folder, "-c", self.fill_in(self.config)]
 
 
+class BufferedNginx(Nginx):
+    """Its lines are written when 64 KB have come together, or a second has gone by."""
+
+    logged = "@FOLDER@/access.log combined buffer=64k flush=1s"
+
+
 class Lighttpd(Server):
     program, config = "lighttpd", "peers/lighttpd.conf"
+    logged, unlogged = '"mod_accesslog"', ""
 
     def command(self):
         return [find_program(self.program), "-D", "-f", self.fill_in(self.config)]
@@ -234,6 +246,7 @@ class Lighttpd(Server):
 
 class H2o(Server):
     program, config = "h2o", "peers/h2o.conf"
+    logged, unlogged = "access-log: @FOLDER@/access.log", ""
 
     def command(self):
         return [find_program(self.program), "-m", "worker", "-c", self.fill_in(self.config)]

@@ -9,12 +9,14 @@ from report import Report
 from servers import BareEpoll, H2o, Holdfast, Lighttpd, Nginx
 
 ROUNDS = 5
+PEERS = ("nginx", "lighttpd", "h2o")
 SMALL = "1 KB, keep-alive"
 FRESH = "1 KB, a connection for each request"
+MIDDLE, LARGE = "100 KB, keep-alive", "10 MB, keep-alive"
 WORKLOADS = [
     Workload(SMALL, "/1k.bin", 50, seconds=2),
-    Workload("100 KB, keep-alive", "/100k.bin", 50, seconds=1),
-    Workload("10 MB, keep-alive", "/10m.bin", 4, seconds=1),
+    Workload(MIDDLE, "/100k.bin", 50, seconds=1),
+    Workload(LARGE, "/10m.bin", 4, seconds=1),
     Workload(FRESH, "/1k.bin", 50, ("Connection: close",), seconds=1),
 ]
 
@@ -37,6 +39,12 @@ def run(bench):
     report.add(comparison.quiet_line())
     if missing:
         report.add(f"Not installed, and left out: {', '.join(missing)}.")
+    comparison.hold(report, SMALL, "holdfast", "nginx", 0.65)
+    comparison.hold(report, SMALL, "holdfast", "bare loop", 1.2)
+    for workload in (MIDDLE, LARGE):
+        for peer in PEERS:
+            comparison.hold(report, workload, "holdfast", peer, 1.0)
+    comparison.hold(report, FRESH, "holdfast", "nginx", 0.9)
     report.target("errors that clients saw of Holdfast", sum(
         sample.errors for samples in comparison.samples.values() for sample in samples["holdfast"]), 0)
     return report
