@@ -65,9 +65,9 @@ static void rate_begins(struct worker *worker, struct record *record, enum timin
 
 static enum waiting_for waits_for(enum timing timing)
 {
-    if (timing == TIMING_IDLE)
+    if (timing == TIMING_IDLE || timing == TIMING_LINGER) /* all was said */
         return WAITING_IDLE;
-    return timing == TIMING_HEAD || timing == TIMING_LINGER ? WAITING_BEGUN : WAITING_NOT;
+    return timing == TIMING_HEAD ? WAITING_BEGUN : WAITING_NOT;
 }
 
 static void set_timing(struct worker *worker, struct record *record, enum timing timing, uint64_t ms,
