@@ -193,12 +193,50 @@ static void print_one(const struct diagnostic *diagnostic, FILE *out)
         fprintf(out, "      = %s\n", diagnostic->hint);
 }
 
-void diagnostics_print(struct diagnostics *diagnostics, FILE *out)
+/* Sorts those that were kept; how many. */
+static size_t sort(struct diagnostics *diagnostics)
 {
     size_t kept = diagnostics->count < DIAGNOSTICS_MAX ? diagnostics->count : DIAGNOSTICS_MAX;
+
     qsort(diagnostics->list, kept, sizeof diagnostics->list[0], compare_places);
+    return kept;
+}
+
+void diagnostics_print(struct diagnostics *diagnostics, FILE *out)
+{
+    size_t kept = sort(diagnostics);
+
     for (size_t i = 0; i < kept; i++)
         print_one(&diagnostics->list[i], out);
     if (diagnostics->count > kept)
         fprintf(out, "and %zu more\n", diagnostics->count - kept);
+}
+
+static void print_json_text(FILE *out, const char *name, const char *value)
+{
+    char memory[6 * sizeof(((struct diagnostic *)0)->file) + 1]; /* one byte becomes six at most */
+    struct text text;
+
+    text_init(&text, memory, sizeof memory);
+    text_add_json(&text, slice_of(value));
+    fprintf(out, "\"%s\":\"%s\"", name, text.at);
+}
+
+void diagnostics_print_json(struct diagnostics *diagnostics, FILE *out)
+{
+    size_t kept = sort(diagnostics);
+
+    fputc('[', out);
+    for (size_t i = 0; i < kept; i++) {
+        const struct diagnostic *diagnostic = &diagnostics->list[i];
+
+        fputs(i ? ",{" : "{", out);
+        print_json_text(out, "file", diagnostic->file);
+        fprintf(out, ",\"line\":%u,\"column\":%u,", diagnostic->line, diagnostic->column);
+        print_json_text(out, "message", diagnostic->message);
+        fputc(',', out);
+        print_json_text(out, "hint", diagnostic->hint);
+        fputc('}', out);
+    }
+    fputc(']', out);
 }

@@ -50,5 +50,7 @@ void diagnostics_add(struct diagnostics *diagnostics, const struct diagnostic_pl
                      const char *format, ...) __attribute__((format(printf, 4, 5)));
 /* Prints them in the order of the text, then "and N more" if there were too many. Sorts the list. */
 void diagnostics_print(struct diagnostics *diagnostics, FILE *out);
+/* The same as a JSON array of {"file","line","column","message","hint"}; line and column 0 for a file as a whole. */
+void diagnostics_print_json(struct diagnostics *diagnostics, FILE *out);
 
 #endif

@@ -139,6 +139,19 @@ static void answer_drain(struct master *master, struct client *client)
     answer(client, json_pack("{s:b, s:{s:s}}", "ok", 1, "result", "drain", master_drain_name(master)));
 }
 
+/* Another process answers; whatever else this client asked is not heard. */
+static void command_connections(struct master *master, struct client *client)
+{
+    int result = lister_start(master, client->fd);
+
+    if (result == ERR_BUSY)
+        refuse(client, "connections are being listed already", "try again in a moment");
+    else if (result)
+        refuse(client, "the process that lists them could not be started", "the log says more");
+    else
+        fd_close(&client->fd);
+}
+
 static void command_drain(struct master *master, struct client *client)
 {
     if (master_drain(master)) /* the one reason */
@@ -190,6 +203,8 @@ static void obey(struct master *master, struct client *client, const char *comma
         command_stop(master, client, 1);
     else if (!strcmp(command, "stop-now"))
         command_stop(master, client, 0);
+    else if (!strcmp(command, "connections"))
+        command_connections(master, client);
     else if (!strcmp(command, "drain"))
         command_drain(master, client);
     else if (!strcmp(command, "resume"))

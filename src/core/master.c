@@ -76,6 +76,8 @@ static const char *kind_of(struct master *master, const struct anchor_event *eve
         return "master";
     if (event->pid == master->state->loader_pid)
         return "loader";
+    if (lister_ended(master, event->pid))
+        return "lister";
     for (unsigned i = 0; i < MASTER_SLOTS_MAX; i++)
         if (slot_status(&master->slots[i], event->pid, &kind))
             break;

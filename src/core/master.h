@@ -10,6 +10,7 @@
 
 #include "core/anchor_link.h"
 #include "core/arena.h"
+#include "core/lister.h"
 #include "core/master_state.h"
 #include "core/settings.h"
 #include "core/worker.h"
@@ -37,8 +38,9 @@ struct master {
     int listener_fds[CORE_LISTENERS_MAX][CORE_WORKERS_MAX];
     uint64_t queues_wanted; /* what was last chosen (listener_choose_queues); 0: not known */
     struct slot slots[MASTER_SLOTS_MAX];
-    int loader_fd;           /* owned; where the loader's answer comes, or -1 */
-    struct control *control; /* owned, or NULL */
+    int loader_fd;                            /* owned; where the loader's answer comes, or -1 */
+    struct control *control;                  /* owned, or NULL */
+    _Atomic int32_t lister_pids[LISTERS_MAX]; /* of this master's; 0: none */
     char **loader_arguments;
     int is_daemon;
     uint64_t now_ns, tick_ns, alive_ns;

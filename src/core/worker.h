@@ -25,6 +25,13 @@ struct worker;
 #define READY_OUT 2u
 #define READY_TO_THE_END 4u /* read until the socket says that it is empty */
 
+/* What a listing says of a connection beyond its record. */
+#define CONN_REQUEST_SIZE 132 /* with its NUL */
+struct conn_description {
+    const char *state;               /* borrowed for ever */
+    char request[CONN_REQUEST_SIZE]; /* the id of what is under way; "": nothing is */
+};
+
 /* What a class does with its connections. Called on the loop thread with the record named by the intent; each may
  * close it (worker_close). */
 struct conn_class {
@@ -44,6 +51,10 @@ struct conn_class {
     /* Close at once: the drain time is over, or the record cannot be trusted. Gives back what the record refers to
      * and calls worker_close. */
     void (*abandon)(struct worker *worker, struct record *record);
+    /* For a listing (core/lister.h), in a process that only reads: `record` is a copy, the arena may change at any time.
+     * NULL: nothing to add. */
+    void (*describe)(const struct arena *arena, const struct record *record,
+                     struct conn_description *description);
 };
 
 #define CONN_CLASSES_MAX 8

@@ -14,10 +14,12 @@ int ctl_status(int count, char **arguments);
 int ctl_stop(int count, char **arguments);
 int ctl_drain(int count, char **arguments);
 int ctl_resume(int count, char **arguments);
+int ctl_connections(int count, char **arguments);
 
 #define CTL_STATUS_USAGE "holdfast status [--json] [--timeout DURATION] [--control PATH]"
 #define CTL_STOP_USAGE "holdfast stop [--now] [--json] [--timeout DURATION] [--control PATH]"
 #define CTL_DRAIN_USAGE "holdfast drain [--json] [--timeout DURATION] [--control PATH]"
+#define CTL_CONNECTIONS_USAGE "holdfast connections [--json] [--timeout DURATION] [--control PATH]"
 #define CTL_RESUME_USAGE "holdfast resume [--json] [--timeout DURATION] [--control PATH]"
 
 /* Where the control socket lies when --control is not given; set by main. */

@@ -378,3 +378,57 @@ void account_revived(struct http *http, struct record *record)
     exchange_state_in(record_begin(record))->note_block = 0;
     record_commit(record);
 }
+
+/* --- for a listing --- */
+
+static const char *state_name(const struct record *record, const struct exchange_state *state)
+{
+    const struct record_head *head = record_head(record);
+
+    switch ((enum exchange_step)state->step) {
+    case EXCHANGE_READ_HEAD:
+        if (head->made > record->tx)
+            return "send";
+        return record->rx > head->taken ? "head" : "idle";
+    case EXCHANGE_READ_BODY:
+        return "body";
+    case EXCHANGE_HANDLE:
+        return "handle";
+    case EXCHANGE_SEND:
+        return "send";
+    case EXCHANGE_LINGER:
+        return "linger";
+    }
+    return "unknown";
+}
+
+/* The note may be anybody's by now: nothing of it is believed. */
+static int note_id(const struct arena *arena, uint32_t block, char *out, size_t size)
+{
+    const struct note *note;
+    size_t length;
+
+    if (!block || block > arena->core->block_extents * ARENA_BLOCK_EXTENT)
+        return 0;
+    note = (const struct note *)(const void *)(arena->blocks + (size_t)(block - 1) * ARENA_BLOCK_SIZE);
+    length = note->id_length;
+    if (note->magic != NOTE_MAGIC || length >= size || length > sizeof note->id)
+        return 0;
+    memcpy(out, note->id, length);
+    out[length] = '\0';
+    return 1;
+}
+
+void account_describe(const struct arena *arena, const struct record *record,
+                      struct conn_description *description)
+{
+    const struct exchange_state *state =
+        (const struct exchange_state *)(const void *)record_head(record)->protocol;
+    char made[REQUEST_ID_SIZE];
+
+    description->state = state_name(record, state);
+    if (!state->began_ns || note_id(arena, state->note_block, description->request, CONN_REQUEST_SIZE))
+        return;
+    request_id_make(arena->core->id_seed, state->request, made);
+    memcpy(description->request, made, sizeof made);
+}

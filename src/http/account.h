@@ -27,4 +27,8 @@ void account_abort(struct http *http, struct record *record, enum log_end end);
 /* At a revival: the note's block is in use. */
 void account_revived(struct http *http, struct record *record);
 
+/* For a listing: the state and the id of the request under way (conn_class.describe). */
+void account_describe(const struct arena *arena, const struct record *record,
+                      struct conn_description *description);
+
 #endif

@@ -587,4 +587,5 @@ const struct conn_class http_class = {
     .is_idle = exchange_is_idle,
     .may_yield = deadline_may_yield,
     .abandon = exchange_abandon,
+    .describe = account_describe,
 };

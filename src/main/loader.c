@@ -18,6 +18,7 @@ struct load {
     const char *name;         /* of the file, or of the text */
     const struct slice *text; /* NULL: a file */
     enum settings_purpose purpose;
+    int json;                        /* the caller tells what is wrong */
     struct conf_builder *builder;    /* owned */
     struct diagnostics *diagnostics; /* owned */
 };
@@ -66,6 +67,8 @@ static int load_all(struct load *load)
     error = parse(load);
     if (!error)
         error = judge(load);
+    if (load->diagnostics->count && load->json)
+        return ERR_INVALID;
     if (load->diagnostics->count) {
         size_t count = load->diagnostics->count;
         diagnostics_print(load->diagnostics, stderr);
@@ -125,12 +128,46 @@ int loader_run_text(const char *name, struct slice text, int result_fd)
     return load_and_send(&load, result_fd);
 }
 
-int loader_check(const char *config_path)
+static void print_json(struct load *load, int error)
 {
-    struct load load = {.name = config_path, .purpose = SETTINGS_CHECK};
+    const size_t count = load->diagnostics ? load->diagnostics->count : 0;
+
+    printf("{\"ok\":%s,\"error_count\":%zu,\"errors\":", error ? "false" : "true", count);
+    if (load->diagnostics)
+        diagnostics_print_json(load->diagnostics, stdout);
+    else
+        fputs("[]", stdout);
+    puts("}");
+}
+
+int loader_check(const char *config_path, int json)
+{
+    struct load load = {.name = config_path, .purpose = SETTINGS_CHECK, .json = json};
     int error = load_all(&load);
-    if (!error)
+    if (json)
+        print_json(&load, error);
+    else if (!error)
         printf("%s: ok\n", config_path);
     load_fini(&load);
     return error ? 1 : 0;
+}
+
+int loader_read(const char *config_path, struct core_settings *core, struct http_config *http)
+{
+    struct load load = {.name = config_path, .purpose = SETTINGS_CHECK};
+    struct conf_tree tree = {0};
+    void *image = NULL;
+    size_t size = 0;
+    int error = load_all(&load);
+
+    if (!error)
+        error = conf_builder_image(load.builder, &image, &size);
+    if (!error)
+        error = conf_tree_view(&tree, image, size);
+    if (!error)
+        error = settings_build(&tree, core, http, load.diagnostics);
+    conf_tree_fini(&tree);
+    free(image);
+    load_fini(&load);
+    return error;
 }

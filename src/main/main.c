@@ -3,8 +3,10 @@
 #include "base/log.h"
 #include "conf/value.h"
 #include "core/keeper.h"
+#include "core/lister.h"
 #include "core/master.h"
 #include "ctl/command.h"
+#include "main/explain.h"
 #include "main/loader.h"
 #include "main/run.h"
 #include "main/service.h"
@@ -19,6 +21,9 @@
 #include <unistd.h>
 
 #define DEFAULT_CONFIG "/etc/holdfast/holdfast.conf"
+#define RUN_USAGE "holdfast run [-c FILE] [-d] [--pid-file FILE]"
+#define FILES_USAGE "holdfast files DIR [--listen ADDR] [--workers N] [--control PATH]"
+#define CHECK_USAGE "holdfast check [-c FILE] [--json] | --directives"
 
 /* --- roles: not for people --- */
 
@@ -34,6 +39,13 @@ static int role_keeper(int count, char **arguments)
     (void)count;
     log_init(STDERR_FILENO, "keeper");
     return keeper_run(&holdfast_service, arguments);
+}
+
+static int role_lister(int count, char **arguments)
+{
+    (void)count;
+    log_init(STDERR_FILENO, "lister");
+    return lister_run(&holdfast_service, arguments);
 }
 
 /* The arguments of `run_server`: [--daemon] -c FILE, or [--daemon] --text NAME TEXT. */
@@ -65,22 +77,29 @@ static int command_run(int count, char **arguments)
         else if (!strcmp(arguments[i], "--pid-file") && i + 1 < count)
             options.pid_file = arguments[++i];
         else
-            return command_usage_error(arguments[i], "holdfast run [-c FILE] [-d] [--pid-file FILE]");
+            return command_usage_error(arguments[i], RUN_USAGE);
     }
     return run_server(&options);
 }
 
 static int command_check(int count, char **arguments)
 {
-    if (count == 2)
-        return loader_check(DEFAULT_CONFIG);
+    const char *path = DEFAULT_CONFIG;
+    int json = 0;
+
     if (count == 3 && !strcmp(arguments[2], "--directives")) {
         conf_describe(settings_grammar(), stdout);
         return 0;
     }
-    if (count == 4 && !strcmp(arguments[2], "-c"))
-        return loader_check(arguments[3]);
-    return command_usage_error(arguments[2], "holdfast check [-c FILE | --directives]");
+    for (int i = 2; i < count; i++) {
+        if (!strcmp(arguments[i], "--json"))
+            json = 1;
+        else if (!strcmp(arguments[i], "-c") && i + 1 < count)
+            path = arguments[++i];
+        else
+            return command_usage_error(arguments[i], CHECK_USAGE);
+    }
+    return loader_check(path, json);
 }
 
 static void add_statement(struct text *text, const char *name, const char *value, const char *end)
@@ -92,7 +111,7 @@ static void add_statement(struct text *text, const char *name, const char *value
 
 static int command_files(int count, char **arguments)
 {
-    static const char usage[] = "holdfast files DIR [--listen ADDR] [--workers N] [--control PATH]";
+    static const char usage[] = FILES_USAGE;
     const char *folder = NULL, *listen = ":8080", *workers = "auto", *control = NULL;
     static char memory[3 * PATH_MAX];
     char absolute[PATH_MAX];
@@ -129,10 +148,15 @@ static int command_files(int count, char **arguments)
 
 static int command_version(int count, char **arguments)
 {
-    (void)count;
-    (void)arguments;
-    puts("holdfast " HOLDFAST_VERSION);
+    if (count > 3 || (count == 3 && strcmp(arguments[2], "--json")))
+        return command_usage_error(arguments[count - 1], "holdfast version [--json]");
+    puts(count == 3 ? "{\"version\":\"" HOLDFAST_VERSION "\"}" : "holdfast " HOLDFAST_VERSION);
     return 0;
+}
+
+static int explain(int count, char **arguments)
+{
+    return command_explain(count, arguments, DEFAULT_CONFIG);
 }
 
 static int command_help(int count, char **arguments);
@@ -141,35 +165,66 @@ static const struct {
     const char *name;
     int (*run)(int count, char **arguments);
     const char *usage, *what; /* NULL: a role or another spelling, not shown */
+    const char *more;         /* what `help COMMAND` says besides */
 } commands[] = {
-    {"run", command_run, "run [-c FILE] [-d] [--pid-file FILE]", "start the server (-d: in the background)"},
-    {"files", command_files, "files DIR [--listen ADDR]", "serve a folder without a configuration"},
-    {"check", command_check, "check [-c FILE | --directives]", "judge a configuration; starts nothing"},
-    {"status", ctl_status, "status [--json]", "processes, connections, revivals of a running server"},
-    {"stop", ctl_stop, "stop [--now] [--timeout DURATION]", "stop it: gracefully, or at once"},
-    {"drain", ctl_drain, "drain [--timeout DURATION]", "accept nobody new, finish what runs, stay"},
-    {"resume", ctl_resume, "resume", "undo a drain"},
-    {"version", command_version, "version", "print the version"},
-    {"help", command_help, "help", "print this"},
-    {"--version", command_version, NULL, NULL},
-    {"--help", command_help, NULL, NULL},
-    {"-h", command_help, NULL, NULL},
-    {"master", role_master, NULL, NULL},
-    {"loader", role_loader, NULL, NULL},
-    {"keeper", role_keeper, NULL, NULL},
+    {"run", command_run, RUN_USAGE, "start the server",
+     "Stays in the foreground; with -d it goes to the background and returns when every worker accepts.\n"
+     "-c names the configuration (" DEFAULT_CONFIG "), --pid-file a file that holds the PID while the\n"
+     "server runs. Exits with 0 after a stop that was asked for, 1 if it could not start."},
+    {"files", command_files, FILES_USAGE, "serve a folder without a configuration",
+     "ADDR is as in the `site` directive, :8080 unless said; N is a number or auto."},
+    {"check", command_check, CHECK_USAGE, "judge a configuration; starts nothing",
+     "Says all mistakes at once, and exits with 1 if there are any. May be used while a server runs.\n"
+     "--directives prints the reference of all directives."},
+    {"explain", explain, EXPLAIN_USAGE, "why a request gets the answer it gets",
+     "URL is http://HOST[:PORT]/PATH, or /PATH alone. Works from the configuration, without a server.\n"
+     "Exits with 1 when nothing answers (404) or the configuration is wrong."},
+    {"status", ctl_status, CTL_STATUS_USAGE, "processes, connections, revivals of a running server", ""},
+    {"connections", ctl_connections, CTL_CONNECTIONS_USAGE, "what is open right now, one line each", ""},
+    {"drain", ctl_drain, CTL_DRAIN_USAGE, "accept nobody new, finish what runs, stay",
+     "`ready` denies at once, new connections are refused after `drain_delay`. Returns when nothing is "
+     "open."},
+    {"resume", ctl_resume, CTL_RESUME_USAGE, "undo a drain", "Returns when every worker accepts again."},
+    {"stop", ctl_stop, CTL_STOP_USAGE, "stop it: gracefully, or at once",
+     "Returns when the server has ended. With --timeout it exits with 1 when it has not; the stop goes on."},
+    {"version", command_version, "holdfast version [--json]", "print the version", ""},
+    {"help", command_help, "holdfast help [COMMAND]", "print this, or more of one command", ""},
+    {"--version", command_version, NULL, NULL, NULL},
+    {"--help", command_help, NULL, NULL, NULL},
+    {"-h", command_help, NULL, NULL, NULL},
+    {"master", role_master, NULL, NULL, NULL},
+    {"loader", role_loader, NULL, NULL, NULL},
+    {"keeper", role_keeper, NULL, NULL, NULL},
+    {"lister", role_lister, NULL, NULL, NULL},
 };
 
 #define COMMAND_COUNT (sizeof commands / sizeof *commands)
 
+static int help_one(const char *name)
+{
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        if (!commands[i].usage || strcmp(commands[i].name, name))
+            continue;
+        printf("%s: %s\n\nusage: %s\n", commands[i].name, commands[i].what, commands[i].usage);
+        if (commands[i].more[0])
+            printf("\n%s\n", commands[i].more);
+        if (strstr(commands[i].usage, "--control"))
+            puts("\nExit codes: 0 done; 1 refused, failed or not in time; 2 wrong usage; 3 no server there.");
+        return 0;
+    }
+    return command_usage_error(name, "holdfast help [COMMAND]");
+}
+
 static int command_help(int count, char **arguments)
 {
-    (void)count;
-    (void)arguments;
+    if (count > 2 && !strcmp(arguments[1], "help"))
+        return help_one(arguments[2]);
     puts("holdfast: a web server whose connections outlive its processes\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         if (commands[i].usage)
-            printf("  holdfast %-38s %s\n", commands[i].usage, commands[i].what);
-    puts("\nCommands to a running server take --control PATH (the `control` line of its configuration).");
+            printf("  holdfast %-12s %s\n", commands[i].name, commands[i].what);
+    puts("\n`holdfast help COMMAND` says more. Commands to a running server find it by --control PATH\n"
+         "(the `control` line of its configuration).");
     return 0;
 }
 

@@ -61,7 +61,7 @@ static int run(const char *text, const char *path, int is_check, uid_t uid, char
         dup2(pipes[1], 2);
         if (uid && setresuid(uid, uid, uid) != 0)
             _exit(99);
-        int code = is_check ? loader_check(path)
+        int code = is_check ? loader_check(path, 0)
                    : text   ? loader_run_text("the command line", slice_of(text), sockets[1])
                             : loader_run(path, sockets[1]);
         fflush(stdout);
