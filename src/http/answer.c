@@ -68,26 +68,6 @@ static int fill(struct exchange *exchange, const struct h1_head *request, struct
     return 0;
 }
 
-static const struct http_site *site_find(const struct http *http, const struct record *record,
-                                         struct slice host)
-{
-    const struct http_site *any = NULL;
-
-    for (size_t s = 0; s < http->config->site_count; s++) {
-        const struct http_site *site = &http->config->sites[s];
-
-        for (size_t a = 0; a < site->address_count; a++) {
-            if (site->addresses[a].listener != record->listener)
-                continue;
-            if (!site->addresses[a].host[0])
-                any = site;
-            else if (slice_equals_nocase(slice_of(site->addresses[a].host), host))
-                return site;
-        }
-    }
-    return any;
-}
-
 const struct http_route *exchange_route(const struct http *http, const struct exchange_state *state)
 {
     const struct http_config *config = http->config;
@@ -211,7 +191,8 @@ void route_exchange(struct exchange *exchange, const struct h1_head *request,
                     void (*serve)(struct exchange *exchange))
 {
     static struct routed routed;
-    const struct http_site *site = site_find(exchange->http, exchange->record, request->host);
+    const struct http_site *site =
+        sites_find(&exchange->http->sites, exchange->record->listener, request->host);
     int result;
 
     if (request->form == H1_AUTHORITY_FORM || request->form == H1_ASTERISK_FORM) {

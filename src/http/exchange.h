@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "http/config.h"
 #include "http/routes.h"
+#include "http/sites.h"
 #include "net/conn.h"
 #include "proto/h1.h"
 
@@ -88,6 +89,7 @@ struct handler {
 struct http {
     struct worker *worker;                             /* borrowed */
     const struct http_config *config;                  /* borrowed */
+    struct sites sites;                                /* index of the config's */
     const struct handler *handlers[HTTP_HANDLERS_MAX]; /* borrowed; 0 is what serves a site's files */
     void *handler_private[HTTP_HANDLERS_MAX];
     uint64_t next_request;

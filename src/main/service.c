@@ -62,6 +62,8 @@ static int service_start(struct worker *worker, int snapshot_fd)
     http->snapshot_fd = snapshot_fd;
     worker_file_use(worker, snapshot_fd); /* for good: error pages are sent from it */
     result = read_snapshot(snapshot_fd, &unused, &application->config);
+    if (!result)
+        result = sites_init(&http->sites, http->config);
 #ifdef HOLDFAST_TEST_HOOKS
     if (!result && http->config->test_hooks) {
         http->handlers[1] = &testing_handler;
@@ -76,6 +78,7 @@ static void service_stop(struct worker *worker)
     struct application *application = worker->application;
 
     files_stop(&application->http);
+    sites_fini(&application->http.sites);
     settings_fini_http(&application->config);
     free(application);
     worker->application = NULL;

@@ -34,6 +34,7 @@ void talk_open(struct talk *talk, const struct handler *handler, int family)
         .site_count = 1};
     talk->http = (struct http){
         .worker = &talk->rig.worker, .config = &talk->config, .handlers = {handler}, .next_request = 1};
+    assert_int_equal(sites_init(&talk->http.sites, &talk->config), 0);
     talk->rig.worker.application = &talk->http;
     talk_connect(talk);
 }
@@ -42,6 +43,7 @@ void talk_close(struct talk *talk)
 {
     fd_close(&talk->client);
     free(talk->got);
+    sites_fini(&talk->http.sites);
     rig_close(&talk->rig);
 }
 
