@@ -362,6 +362,8 @@ static void a_name_that_is_no_site_of_the_listener_is_answered_404(void **state)
     (void)state;
 
     talk.config.sites = &site;
+    sites_fini(&talk.http.sites);
+    assert_int_equal(sites_init(&talk.http.sites, &talk.config), 0);
     talk_say(&talk, "GET /echo/a HTTP/1.1\r\nHost: other.example\r\n\r\n");
     talk_expect(&talk, 404, NULL);
     talk_say(&talk, "GET /echo/a HTTP/1.1\r\nHost: ONLY.example:80\r\n\r\n");
