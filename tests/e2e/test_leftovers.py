@@ -272,8 +272,7 @@ def test_a_worker_that_the_oom_killer_kills_is_revived_and_loses_nobody(start_se
         slot = settled(server, 1)["workers"][0]
         with Client(server) as client:
             assert client.get("/").status == 404
-            for pid in (slot["keeper_pid"], slot["pid"]):
-                group.add(pid)
+            group.add(slot["pid"])
             group.limit("64M")
             pathlib.Path(f"/proc/{slot['pid']}/oom_score_adj").write_text("1000")  # of all in the group, this one
             holdfast.subprocess.run(["/usr/bin/python3", "-c", HOG, str(group.folder / "cgroup.procs"),
