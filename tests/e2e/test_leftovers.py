@@ -83,6 +83,20 @@ def test_a_master_that_hangs_is_replaced_and_its_end_is_told(start_server, folde
     assert len(deaths_told(server, master)) == 1
 
 
+@pytest.mark.variants("hooks")
+@pytest.mark.limit(90)
+def test_a_loader_that_hangs_is_ended_and_started_again(start_server, folder, build):
+    trigger = folder / "hang"
+    trigger.write_text("")
+    server = start_server(workers=1, environment={"LD_PRELOAD": str(build / "tests/e2e/shim.so"),
+                                                  "SHIM_LOADER_HANGS": str(trigger)})
+    assert not trigger.exists(), "the first loader has found it"
+    [hung] = re.findall(r"event=loader_died pid=(\d+) silent_ms=20000 next=SIGKILL", server.log())
+    [told] = deaths_told(server, hung)
+    assert 'kind=loader cause="signal 9 (SIGKILL)"' in told
+    assert fetch(server).status == 404, "the second one has read the configuration"
+
+
 def test_a_stopped_master_holds_nobody_up_and_is_not_replaced(start_server):
     server = start_server(workers=2)
     status = settled(server)
