@@ -18,9 +18,11 @@ static const char usage[] =
     "  --point NAME       repeat one point by the name it was reported with\n"
     "  --verbose          a line for each point       --json   totals as one JSON object\n"
     "worker sweeps:\n"
-    "  --mode stop|step|revive   at system-call stops (default); at N single steps after an exit stop; kill "
-    "the\n"
-    "                     worker and then the next one at the stops of its revival\n"
+    "  --mode stop|step|state|revive   at system-call stops (default); at N single steps after an exit stop; "
+    "at\n"
+    "                     every instruction that changes the arena between two calls; kill the worker and "
+    "then\n"
+    "                     the next one at the stops of its revival\n"
     "  --steps-max N --steps-stride N  single steps from 0 to N (default 300, 1)\n"
     "  --parts NAME,...   default all; --list-parts names them\n"
     "  --no-hooks         leave out what needs /_test/\n"
@@ -38,6 +40,8 @@ static int mode_parse(const char *text, enum point_mode *mode)
         *mode = POINT_STOP;
     else if (strcmp(text, "step") == 0)
         *mode = POINT_STEP;
+    else if (strcmp(text, "state") == 0)
+        *mode = POINT_STATE;
     else if (strcmp(text, "revive") == 0)
         *mode = POINT_REVIVE;
     else

@@ -60,6 +60,8 @@ struct sweep_outcome {
 void sweep_report_point(const struct sweep_options *options, const struct sweep_outcome *outcome);
 /* `stops` were counted in an undisturbed run of `name`. */
 void sweep_report_measure(const struct sweep_options *options, const char *name, uint64_t stops);
+/* So many regions were too long to be tried whole. */
+void sweep_report_unwatched(uint64_t regions);
 void sweep_report_cut_short(void);
 /* Prints the totals. 0 if all points were right and at least one was reached, else 1. */
 int sweep_report_end(const struct sweep_options *options);

@@ -7,7 +7,7 @@
 #define EXAMPLE_MAX 20
 
 static struct {
-    uint64_t tried, reached, excepted, wrong, stops;
+    uint64_t tried, reached, excepted, wrong, stops, unwatched;
     int cut_short;
     time_t started;
     char examples[EXAMPLE_MAX][SWEEP_POINT_NAME + SCENARIO_REASON_SIZE + 4];
@@ -38,6 +38,11 @@ void sweep_report_measure(const struct sweep_options *options, const char *name,
     totals.stops += stops;
     if (options->verbose)
         fprintf(stderr, "sweep: %s has %llu points\n", name, (unsigned long long)stops);
+}
+
+void sweep_report_unwatched(uint64_t regions)
+{
+    totals.unwatched += regions;
 }
 
 void sweep_report_point(const struct sweep_options *options, const struct sweep_outcome *outcome)
@@ -74,6 +79,7 @@ int sweep_report_end(const struct sweep_options *options)
                (unsigned long long)totals.tried, (unsigned long long)totals.reached,
                (unsigned long long)totals.wrong, (unsigned long long)totals.excepted,
                (unsigned long long)totals.stops);
+        printf("\"unwatched\":%llu,", (unsigned long long)totals.unwatched);
         printf("\"seed\":%llu,\"cut_short\":%s,\"examples\":[", (unsigned long long)options->seed,
                totals.cut_short ? "true" : "false");
         for (size_t i = 0; i < totals.example_count; i++)

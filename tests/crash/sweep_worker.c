@@ -10,6 +10,8 @@
 #define LIST_MAX 256
 /* How far past the measured length a whole sweep goes on looking for the end: runs differ by a few calls. */
 #define MISSES_AT_END 3
+/* A sample looks no further than so many changes behind a call; where there are fewer, the last one is taken. */
+#define STATES_SAMPLED 24
 
 struct list {
     const struct scenario_part *part;
@@ -26,16 +28,14 @@ struct sweep {
     size_t list_count;
 };
 
-static const char *const mode_names[] = {"stop", "step", "revive"};
+static const char *const mode_names[] = {"stop", "step", "state", "revive"};
 
 static void point_name(const struct point *point, char out[SWEEP_POINT_NAME])
 {
-    if (point->mode == POINT_STOP)
-        snprintf(out, SWEEP_POINT_NAME, "%s@%u:stop:%llu", point->part->name, point->target,
-                 (unsigned long long)point->stop);
-    else
-        snprintf(out, SWEEP_POINT_NAME, "%s@%u:%s:%llu+%llu", point->part->name, point->target,
-                 mode_names[point->mode], (unsigned long long)point->stop, (unsigned long long)point->then);
+    int length = snprintf(out, SWEEP_POINT_NAME, "%s@%u:%s:%llu", point->part->name, point->target,
+                          mode_names[point->mode], (unsigned long long)point->stop);
+    if (point->mode != POINT_STOP)
+        snprintf(out + length, SWEEP_POINT_NAME - (size_t)length, "+%llu", (unsigned long long)point->then);
 }
 
 static int point_parse(const char *text, struct point *point)
@@ -47,7 +47,7 @@ static int point_parse(const char *text, struct point *point)
         return -1;
     point->stop = stop;
     point->then = then;
-    for (int i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof mode_names / sizeof *mode_names; i++) {
         if (strcmp(mode, mode_names[i]) == 0) {
             point->mode = (enum point_mode)i;
             return 0;
@@ -71,6 +71,10 @@ static struct point list_point(const struct sweep *sweep, const struct list *lis
     case POINT_STEP:
         point.stop = index / per_stop + 1;
         point.then = index % per_stop * options->steps_stride;
+        break;
+    case POINT_STATE:
+        point.stop = index / STATES_SAMPLED + 1;
+        point.then = index % STATES_SAMPLED + 1;
         break;
     case POINT_REVIVE:
         point.then = index + 1;
@@ -104,9 +108,15 @@ static int try_point(struct sweep *sweep, const struct point *point)
     char name[SWEEP_POINT_NAME];
     struct point_result result;
     const struct sweep_options *options = sweep->options;
-    point_name(point, name);
+    struct point named = *point;
     tracer_run_point((pid_t)options->keeper, point, &options->targets[point->target], next_bystander(sweep),
                      &result);
+    if (point->regions) {
+        named.stop = result.exits;
+        named.then = result.changes;
+    }
+    point_name(&named, name);
+    sweep_report_unwatched(result.unwatched);
     struct sweep_outcome outcome = {.point = name,
                                     .reached = result.reached,
                                     .why = result.why,
@@ -142,9 +152,10 @@ static int measure(struct sweep *sweep, struct list *list)
         return -1;
     }
     uint64_t per_stop = options->steps_max / options->steps_stride + 1;
-    list->length = options->mode == POINT_STOP   ? list->stops
-                   : options->mode == POINT_STEP ? list->exits * per_stop
-                                                 : list->revival_stops;
+    list->length = options->mode == POINT_STOP    ? list->stops
+                   : options->mode == POINT_STEP  ? list->exits * per_stop
+                   : options->mode == POINT_STATE ? list->exits * STATES_SAMPLED
+                                                  : list->revival_stops;
     sweep_report_measure(options, name, list->length);
     return 0;
 }
@@ -166,6 +177,23 @@ static void sweep_whole_list(struct sweep *sweep, const struct list *list)
         if (options->mode == POINT_STEP && index >= list->length)
             return;
     }
+}
+
+/* Until a run finds no state that was not tried. */
+static void sweep_all_states(struct sweep *sweep, const struct list *list)
+{
+    struct point point = {
+        .part = list->part, .target = list->target, .mode = POINT_STATE, .stop = POINT_NEVER};
+    point.regions = calloc(1, sizeof *point.regions);
+    if (!point.regions)
+        abort();
+    while (try_point(sweep, &point)) {
+        if (sweep_is_late(sweep->options)) {
+            sweep_report_cut_short();
+            break;
+        }
+    }
+    free(point.regions);
 }
 
 static void sweep_sample(struct sweep *sweep)
@@ -236,7 +264,11 @@ int sweep_worker(const struct sweep_options *options)
     }
     make_lists(sweep);
     for (size_t i = 0; i < sweep->list_count; i++) {
-        if (measure(sweep, &sweep->lists[i]) == 0 && options->sample == 0)
+        if (measure(sweep, &sweep->lists[i]) != 0 || options->sample > 0)
+            continue;
+        if (options->mode == POINT_STATE)
+            sweep_all_states(sweep, &sweep->lists[i]);
+        else
             sweep_whole_list(sweep, &sweep->lists[i]);
     }
     if (options->sample > 0 && sweep->list_count > 0)

@@ -6,6 +6,7 @@ import select
 import signal
 
 import pytest
+from clients import deaths_told
 from killers import (Client, argument, monotonic_ns, parent, role_pids, signal_and_wait, wait_settled)
 
 pytestmark = [pytest.mark.variants("hooks", "release")]
@@ -50,12 +51,6 @@ class Witnesses:
         fresh.close()
 
 
-def deaths_in_log(server, pid):
-    """The lines of whoever reaped this process. (The anchor's master_died comes before: it tells what it saw.)"""
-    return re.findall(rf"^.*event=(?:worker_died|process_reaped) .*\bpid={pid}\b.*cause=.*$", server.log(),
-                      re.MULTILINE)
-
-
 @pytest.mark.parametrize("deadly", DEADLY, ids=name)
 def test_no_client_sees_a_worker_die(deadly, start_victim, documents):
     server = start_victim(workers=1)
@@ -68,7 +63,7 @@ def test_no_client_sees_a_worker_die(deadly, start_victim, documents):
     assert after["revivals"] == worker["revivals"] + 1
     assert after["poisoned"] == 0, "a signal from outside is no request's fault"
     server.wait_for_log(rf"event=worker_died .*pid={worker['pid']}\b.*cause=\"signal {int(deadly)} \({deadly.name}\)")
-    assert len(deaths_in_log(server, worker["pid"])) == 1, deaths_in_log(server, worker["pid"])
+    assert len(deaths_told(server, worker["pid"])) == 1, deaths_told(server, worker["pid"])
 
 
 @pytest.mark.parametrize("deadly", DEADLY, ids=name)
@@ -81,8 +76,8 @@ def test_no_client_sees_a_keeper_die(deadly, start_victim, documents):
     after = wait_settled(server)["workers"][0]
     assert after["keeper_pid"] == worker["pid"], "the worker takes over"
     server.wait_for_log(r"event=keeper_taken_over .*slot=0")
-    server.wait_for(lambda s: deaths_in_log(s, worker["keeper_pid"]))
-    assert len(deaths_in_log(server, worker["keeper_pid"])) == 1
+    server.wait_for(lambda s: deaths_told(s, worker["keeper_pid"]))
+    assert len(deaths_told(server, worker["keeper_pid"])) == 1
 
 
 @pytest.mark.parametrize("deadly", DEADLY, ids=name)
@@ -129,8 +124,8 @@ def test_no_client_sees_several_die_at_once(together, start_victim, documents):
     after = wait_settled(server)
     assert after["master"]["pid"] > 0
     for pid in pids:
-        server.wait_for(lambda s, pid=pid: deaths_in_log(s, pid))
-        assert len(deaths_in_log(server, pid)) == 1, deaths_in_log(server, pid)
+        server.wait_for(lambda s, pid=pid: deaths_told(s, pid))
+        assert len(deaths_told(server, pid)) == 1, deaths_told(server, pid)
 
 
 def test_keeper_after_worker_after_keeper_no_client_sees_it(start_victim, documents):
@@ -169,8 +164,8 @@ def test_a_death_while_no_master_runs_is_told_by_the_next_master(start_victim, d
     signal_and_wait(server, master)
     witnesses.all_live()
     wait_settled(server)
-    server.wait_for(lambda s: deaths_in_log(s, keeper))
-    assert len(deaths_in_log(server, keeper)) == 1
+    server.wait_for(lambda s: deaths_told(s, keeper))
+    assert len(deaths_told(server, keeper)) == 1
 
 
 def nothing_comes_within(client, seconds):

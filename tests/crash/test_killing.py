@@ -31,18 +31,28 @@ def check_all_roles_worked(result, mix):
         assert result["bytes_received"] > 1_000_000
 
 
-def check_nothing_is_left_open(server, before):
-    """Connections, descriptors, blocks: at the end as at the start."""
+# What stays of each worker when all have left: spare extents of the arena, the ring of the access log, the heap's
+# high-water mark. A leak of a few bytes a request is more in a soak.
+MEMORY_SPARE_KIB = 1024
+
+
+def check_nothing_is_left_open(server, before, memory_before=None):
+    """Connections, descriptors, processes, memory: at the end as at the start."""
     server.wait_for(lambda s: all(worker["connections"] == 0 for worker in s.status()["workers"]))
     wait_settled(server)
     try:
         server.wait_for(lambda s: descriptor_counts(s) == before, 20)
     except AssertionError:
         pytest.fail(f"descriptors: {before} before, now\n" + "\n".join(descriptor_names(server)))
+    assert len(role_pids(server, "worker")) == len(role_pids(server, "keeper")) == server.slots
+    assert len(role_pids(server, "master")) == 1
+    if memory_before:  # housekeeping gives it back within seconds
+        server.wait_for(lambda s: memory_kib(s) <= memory_before + server.slots * MEMORY_SPARE_KIB, 20)
 
 
 @pytest.mark.parametrize("accept", ["shared", "reuseport"])
-def test_no_client_notices_that_workers_are_killed_every_50_ms(start_victim, mix, accept, record_property):
+def test_no_client_notices_that_workers_are_killed_every_50_ms(start_victim, mix, accept, variant,
+                                                               record_property):
     server = start_victim(workers=2, accept=accept)
     status = wait_settled(server)
     before, memory_before = descriptor_counts(server), memory_kib(server)
@@ -50,9 +60,10 @@ def test_no_client_notices_that_workers_are_killed_every_50_ms(start_victim, mix
     result = Load(server, **mix, kill_worker=keepers, kill_every_ms=50).finish()
     check_all_roles_worked(result, mix)
     assert result["kills"] >= mix["seconds"] * 20 * 0.5, f"only {result['kills']} kills: {result}"
-    check_nothing_is_left_open(server, before)
-    revivals = sum(worker["revivals"] for worker in server.status()["workers"])
-    assert revivals >= result["kills"] * 0.9, f"{revivals} revivals after {result['kills']} kills"
+    check_nothing_is_left_open(server, before, memory_before if variant != "asan" else None)
+    deaths, revivals = (sum(worker[name] for worker in server.status()["workers"]) for name in ("deaths", "revivals"))
+    assert deaths >= result["kills"] * 0.9, f"{deaths} deaths after {result['kills']} kills"
+    assert revivals >= result["kills"] * 0.5, f"only {revivals} revivals were through before the next kill"
     for name in ("successes", "kills", "bytes_received", "latency_ms"):
         record_property(name, str(result[name]))
     record_property("memory_kib", f"{memory_before} before, {memory_kib(server)} after")

@@ -89,6 +89,25 @@ def test_a_request_that_never_ends_is_ended(path, server, small):
     assert wait_settled(server)["workers"][0]["poisoned"] == 1
 
 
+def test_a_worker_that_hangs_beside_its_dead_keeper_is_ended_and_the_slot_starts_again(start_victim, documents, small):
+    """The promise's exception: nobody is left who holds its connections. The other slot's live."""
+    server = start_victim(workers=2, top="watchdog 30s\n")
+    guilty = Client(server)
+    guilty.send("/_test/hang")
+    hung = server.wait_for(lambda s: next((worker for worker in s.status()["workers"] if worker["connections"]), None))
+    others = [Client(server) for _ in range(8)]
+    for client in others:
+        assert client.get(SMALL)[2] == small
+    signal_and_wait(server, hung["keeper_pid"])
+    server.wait_for_log(rf"event=worker_hung slot={hung['slot']} pid={hung['pid']} .*dead keeper.* next=SIGKILL", timeout=20)
+    server.wait_for_log(rf"event=slot_lost slot={hung['slot']} ")
+    assert guilty.answer() is None, "closed"
+    for client in others:
+        witness_lives(client, small)
+    after = wait_settled(server)["workers"][hung["slot"]]
+    assert after["pid"] != hung["pid"] and after["keeper_pid"] != hung["keeper_pid"]
+
+
 def test_a_crash_in_a_pool_thread_blames_the_request_of_that_thread(server, small):
     witness = open_witness(server, small)
     slow, guilty = Client(server), Client(server)

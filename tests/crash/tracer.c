@@ -1,5 +1,6 @@
 #include "crash/tracer.h"
 
+#include "crash/watch.h"
 #include "tools/victim.h"
 
 #include <dirent.h>
@@ -9,12 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #define THREAD_MAX 128
 #define WORKER_WAIT_MS 15000 /* how long a worker may take to be back and idle */
+#define STATE_STEPS_MAX 100000
 
 int tracer_is_syscall_stop(int status)
 {
@@ -101,6 +104,8 @@ struct run {
     enum stage stage;
     pid_t keeper, worker, next, stepper, scenario;
     uint64_t steps;
+    struct watch watch;    /* STATE only */
+    struct region *region; /* STATE: the present one of point->regions */
     int scenario_ended, scenario_status;
 };
 
@@ -145,6 +150,35 @@ static void kill_worker(struct run *run, pid_t worker)
     kill(worker, SIGKILL);
 }
 
+static void begin_steps(struct run *run, pid_t thread)
+{
+    run->stepper = thread;
+    run->stage = STAGE_STEP;
+    run->steps = 0;
+    ptrace(PTRACE_SINGLESTEP, thread, 0L, 0L);
+}
+
+/* At a stop: steps if what follows is wanted. What the system call itself wrote is the state of its exit stop. */
+static int begin_states(struct run *run, pid_t thread, const struct __ptrace_syscall_info *info)
+{
+    const struct point *point = run->point;
+    struct point_result *result = run->result;
+    if (!result->at_exit)
+        return 0;
+    if (point->regions) {
+        run->region =
+            regions_enter(point->regions, result->call, info->instruction_pointer, info->stack_pointer);
+        if (!run->region || run->region->is_whole)
+            return 0;
+    } else if (result->exits != point->stop) {
+        return 0;
+    }
+    result->changes = 0;
+    (void)watch_has_changed(&run->watch);
+    begin_steps(run, thread);
+    return 1;
+}
+
 /* Counts a system-call stop. True if the worker was killed or is stepped now and must not be resumed. */
 static int on_syscall_stop(struct run *run, pid_t thread)
 {
@@ -164,6 +198,8 @@ static int on_syscall_stop(struct run *run, pid_t thread)
     }
     result->stops++;
     result->exits += (unsigned)result->at_exit;
+    if (run->point->mode == POINT_STATE)
+        return begin_states(run, thread, &info);
     if (run->point->mode != POINT_STEP) {
         if (result->stops != run->point->stop)
             return 0;
@@ -172,18 +208,59 @@ static int on_syscall_stop(struct run *run, pid_t thread)
     }
     if (!result->at_exit || result->exits != run->point->stop)
         return 0;
-    run->stepper = thread;
-    run->stage = STAGE_STEP;
-    run->steps = 0;
     if (run->point->then == 0)
         kill_worker(run, run->worker);
     else
-        ptrace(PTRACE_SINGLESTEP, thread, 0L, 0L);
+        begin_steps(run, thread);
     return 1;
+}
+
+/* The instruction at which a stopped thread stands is `syscall` (0f 05). */
+static int stands_at_system_call(pid_t thread)
+{
+    struct user_regs_struct registers;
+    if (ptrace(PTRACE_GETREGS, thread, 0L, &registers) != 0)
+        return 1;
+    errno = 0;
+    long word = ptrace(PTRACE_PEEKTEXT, thread, (void *)registers.rip, 0L);
+    return errno != 0 || (word & 0xffff) == 0x050f;
+}
+
+/* The region ends here: it was tried whole, and the run goes on; a single point is killed at its last instruction. */
+static void end_states(struct run *run, int is_long)
+{
+    run->result->unwatched += (unsigned)is_long;
+    if (!run->region) {
+        kill_worker(run, run->worker);
+        return;
+    }
+    run->region->is_whole = 1;
+    run->stage = STAGE_COUNT;
+    ptrace(PTRACE_SYSCALL, run->stepper, 0L, 0L);
+}
+
+static void on_state_step(struct run *run)
+{
+    struct point_result *result = run->result;
+    uint64_t wanted = run->region ? run->region->states + 1 : run->point->then;
+    int is_long = ++run->steps == STATE_STEPS_MAX;
+    if (watch_has_changed(&run->watch) && ++result->changes == wanted) {
+        if (run->region)
+            run->region->states++;
+        kill_worker(run, run->worker);
+    } else if (is_long || stands_at_system_call(run->stepper)) {
+        end_states(run, is_long);
+    } else {
+        ptrace(PTRACE_SINGLESTEP, run->stepper, 0L, 0L);
+    }
 }
 
 static void on_step(struct run *run)
 {
+    if (run->point->mode == POINT_STATE) {
+        on_state_step(run);
+        return;
+    }
     if (++run->steps == run->point->then)
         kill_worker(run, run->worker);
     else
@@ -353,9 +430,19 @@ void tracer_run_point(pid_t keeper, const struct point *point, const struct targ
         let_all_go(&run);
         return;
     }
+    if (point->mode == POINT_STATE && watch_open(&run.watch, run.worker) != 0) {
+        snprintf(result->why, sizeof result->why, "cannot look into the arena of worker %d", (int)run.worker);
+        watch_close(&run.watch);
+        let_all_go(&run);
+        return;
+    }
+    if (point->regions)
+        regions_begin_run(point->regions);
     run.scenario = scenario_start(point->part, target, bystander);
     follow(&run);
     let_all_go(&run);
+    if (point->mode == POINT_STATE)
+        watch_close(&run.watch);
     const char *why = scenario_verdict(run.scenario_status);
     if (why && result->why[0] == '\0')
         snprintf(result->why, sizeof result->why, "%s", why);

@@ -4,17 +4,21 @@
  *   stop K        the K-th system-call stop from the attach on; entry and exit both count. At an exit stop
  * the call has happened and no instruction of the program has run since; at an entry stop it never happens.
  *   step K+N      the K-th exit stop, then N single instructions
+ *   state K+N     the K-th exit stop, then single instructions up to the N-th that changes the arena, but not past
+ *                 the next system call: all instructions between two changes are one state (watch.h). With `regions`
+ *                 the first state that was not tried before (regions.h)
  *   revive K+J    killed at stop K; then the next worker, caught at its first instruction, at its J-th stop
  * The traced worker is killed where it stands (SIGKILL reaches a stopped tracee) and never runs on. */
 #ifndef HOLDFAST_TESTS_CRASH_TRACER_H
 #define HOLDFAST_TESTS_CRASH_TRACER_H
 
+#include "crash/regions.h"
 #include "crash/scenario.h"
 
 #include <stdint.h>
 #include <sys/types.h>
 
-enum point_mode { POINT_STOP, POINT_STEP, POINT_REVIVE };
+enum point_mode { POINT_STOP, POINT_STEP, POINT_STATE, POINT_REVIVE };
 
 #define POINT_NEVER UINT64_MAX /* as `stop` or `then`: count, do not kill */
 
@@ -23,13 +27,16 @@ struct point {
     unsigned target;
     enum point_mode mode;
     uint64_t stop; /* 1 and up */
-    uint64_t then; /* STEP: instructions, 0 and up; REVIVE: stop of the next worker, 1 and up */
+    uint64_t then; /* STEP: instructions, 0 and up; STATE: changes; REVIVE: stop of the next worker */
+    struct regions *regions; /* STATE: what was tried, borrowed; or NULL */
 };
 
 struct point_result {
     int reached;
     uint64_t stops, exits;  /* of the first worker, up to the kill or the end */
     uint64_t revival_stops; /* of the next worker */
+    uint64_t changes;       /* STATE: of the arena since the last exit stop */
+    uint64_t unwatched;     /* STATE: regions that are too long to be tried whole */
     long call;              /* number of the system call at the kill, -1 if unknown */
     int at_exit;
     char why[SCENARIO_REASON_SIZE]; /* empty: everything was right */

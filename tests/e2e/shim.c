@@ -2,6 +2,7 @@
  *
  *   SHIM_WORKER_ABORTS=1     a worker that makes its epoll instance aborts
  *   SHIM_WORKER_WAITS=FIFO   it waits until somebody has opened the FIFO for writing and closed it
+ *   SHIM_LOADER_HANGS=FILE   a loader that is about to hand over its snapshot, and finds this file, removes it and hangs
  *   SHIM_MASTER_HANGS=FILE   a master that finds this file removes it and never returns from poll */
 #include <fcntl.h>
 #include <poll.h>
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -45,13 +47,24 @@ int epoll_create1(int flags)
     return (int)syscall(SYS_epoll_create1, flags);
 }
 
-int poll(struct pollfd *polled, nfds_t count, int timeout_ms)
+static void hang_once(const char *file)
 {
-    const char *file = getenv("SHIM_MASTER_HANGS");
-
-    if (file && is_role("holdfast-master") && !unlink(file))
+    if (file && !unlink(file))
         for (;;)
             pause();
+}
+
+int memfd_create(const char *name, unsigned flags)
+{
+    if (!strcmp(name, "holdfast-config"))
+        hang_once(getenv("SHIM_LOADER_HANGS"));
+    return (int)syscall(SYS_memfd_create, name, flags);
+}
+
+int poll(struct pollfd *polled, nfds_t count, int timeout_ms)
+{
+    if (is_role("holdfast-master"))
+        hang_once(getenv("SHIM_MASTER_HANGS"));
     return (int)syscall(SYS_poll, polled, count, timeout_ms);
 }
 
