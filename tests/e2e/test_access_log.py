@@ -179,7 +179,7 @@ def test_a_log_that_cannot_be_opened_is_told_at_the_start(folder, build):
     from clients import refused, write_config
     config = write_config(folder / "a", "workers 1\ncontrol {control}\naccess_log {folder}/none/access.log\n"
                                         "site 127.0.0.1:1 {\n    files {www}\n}\n")
-    assert 'there is no folder' in refused(folder / "a", config)
+    assert 'there is no folder for' in refused(folder / "a", config)
 
 
 def test_a_full_disk_loses_lines_not_answers_and_says_so(start_server, folder):
