@@ -92,6 +92,7 @@ def test_what_a_lost_slot_has_counted_stays_in_the_totals(server):
 
 
 def test_status_is_that_of_the_command_line(server):
+    server.wait_for(lambda s: s.status()["phase"] == "run")
     answer = fetch(server, "/status", headers="Accept: */*\r\n")
     assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
     over_http, by_command = json.loads(answer.body), server.status()
