@@ -425,6 +425,8 @@ int keeper_run(const struct service *service, char **arguments)
         log_event(LOG_ERROR, LOG_EV_WORKER_FAILED, "step=\"map the arena\" error=\"%s\"", err_text(result));
         return KEEPER_EXIT_FAILED;
     }
+    if (board_lay_over(FD_BOARD, &arena))
+        log_event(LOG_DEBUG, LOG_EV_DIAGNOSTIC, "slot=%u board=none", arena.page->slot);
     result = service->settings(FD_SNAPSHOT, &settings);
     if (result) {
         log_event(LOG_ERROR, LOG_EV_WORKER_FAILED, "step=\"read the snapshot\" error=\"%s\"",

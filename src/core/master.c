@@ -181,6 +181,21 @@ static void read_anchor(struct master *master)
         anchor_lost(master);
 }
 
+/* What status shows of the server itself. */
+static void tell_board(const struct master *master)
+{
+    struct board *board = master->board;
+
+    board->generation = master->state->generation;
+    board->anchor_pid = master->hello.anchor;
+    board->master_pid = getpid();
+    board->masters_started = master->hello.started;
+    board->started_ns = master->state->started_ns;
+    board->counters_lie = master->state->counters_lie;
+    snprintf(board->phase, sizeof board->phase, "%s", master_phase_name(master));
+    snprintf(board->drain, sizeof board->drain, "%s", master_drain_name(master));
+}
+
 /* --- the loop --- */
 
 static int wait_ms(const struct master *master)
@@ -269,6 +284,7 @@ _Noreturn static void master_loop(struct master *master)
 
         master->now_ns = before_ns;
         advance(master);
+        tell_board(master);
         read_anchor(master); /* requests may have queued events */
         timeout = wait_ms(master);
         count = collect(master, polled);
@@ -366,6 +382,18 @@ static int take_up_deposits(struct master *master)
     return control_start(master);
 }
 
+static int take_up_board(struct master *master)
+{
+    int result = anchor_link_get(&master->anchor, "board", &master->board_fd);
+
+    if (result == ERR_NOT_FOUND) {
+        master->board_fd = board_create();
+        result = master->board_fd < 0 ? master->board_fd
+                                      : anchor_link_put(&master->anchor, "board", master->board_fd);
+    }
+    return result ? result : board_map(master->board_fd, 1, &master->board);
+}
+
 static void raise_descriptor_limit(void)
 {
     struct rlimit limit;
@@ -384,6 +412,8 @@ static int take_up(struct master *master)
         result = anchor_link_hello(&master->anchor, &master->hello);
     if (!result)
         result = take_up_state(master);
+    if (!result)
+        result = take_up_board(master);
     if (result)
         return result;
     for (unsigned i = 0; i < MASTER_SLOTS_MAX; i++) {
@@ -398,8 +428,11 @@ int master_run(const struct service *service, char **arguments)
     static struct master master;
     int result;
 
-    master = (struct master){
-        .service = service, .snapshot_fd = -1, .loader_fd = -1, .now_ns = clock_monotonic_ns()};
+    master = (struct master){.service = service,
+                             .snapshot_fd = -1,
+                             .board_fd = -1,
+                             .loader_fd = -1,
+                             .now_ns = clock_monotonic_ns()};
     for (unsigned i = 0; i < CORE_LISTENERS_MAX; i++)
         for (unsigned queue = 0; queue < CORE_WORKERS_MAX; queue++)
             master.listener_fds[i][queue] = -1;

@@ -10,6 +10,7 @@
 
 #include "core/anchor_link.h"
 #include "core/arena.h"
+#include "core/board.h"
 #include "core/lister.h"
 #include "core/master_state.h"
 #include "core/settings.h"
@@ -21,7 +22,7 @@
 struct slot {
     struct slot_state *state; /* in the state memfd */
     int arena_fd, link_fd;    /* owned; -1 while there is none */
-    struct arena_page *page;  /* owned mapping, or NULL */
+    struct arena_page *page;  /* on the board, or NULL */
     int link_ended;           /* nobody holds the descriptor table any more */
 };
 
@@ -33,6 +34,8 @@ struct master {
     struct anchor_hello hello;
     struct master_state *state; /* owned mapping */
     int snapshot_fd;            /* owned; -1: not loaded */
+    int board_fd;               /* owned */
+    struct board *board;        /* owned mapping */
     struct core_settings settings;
     /* By listener and queue (core/listeners.h); owned; -1. One queue only under `accept shared`. */
     int listener_fds[CORE_LISTENERS_MAX][CORE_WORKERS_MAX];

@@ -31,6 +31,12 @@ static void name_of(char *out, const char *kind, const struct slot *slot)
     snprintf(out, WIRE_NAME_MAX + 1, "%s:%u.%u", kind, slot->state->generation, slot->state->number);
 }
 
+/* Of its page on the board. */
+static unsigned place_of(const struct master *master, const struct slot *slot)
+{
+    return (unsigned)(slot - master->slots);
+}
+
 /* --- making --- */
 
 static uint32_t record_count(void)
@@ -53,10 +59,12 @@ static int make_arena(struct master *master, struct slot *slot)
     arena.core->counters_lie = master->state->counters_lie;
     name_of(name, "arena", slot);
     result = anchor_link_put(&master->anchor, name, arena.fd);
+    if (!result)
+        result = board_use(master->board, master->board_fd, place_of(master, slot), arena.page);
     if (!result) {
         slot->arena_fd = arena.fd;
         arena.fd = -1;
-        result = arena_page_map(slot->arena_fd, &slot->page);
+        slot->page = board_page(master->board, place_of(master, slot));
     }
     arena_close(&arena);
     return result;
@@ -98,6 +106,7 @@ static int launch_keeper(struct master *master, struct slot *slot, int keeper_en
     launch_add_fd(&launch, slot->arena_fd, FD_ARENA);
     launch_add_fd(&launch, keeper_end, FD_LINK);
     launch_add_fd(&launch, master->snapshot_fd, FD_SNAPSHOT);
+    launch_add_fd(&launch, master->board_fd, FD_BOARD);
     /* Where nothing is accepted any more, /dev/null keeps the listener's number taken. */
     for (size_t i = 0; i < master->settings.listener_count; i++) {
         int fd = master->listener_fds[i][slot->state->number % master_queue_count(master, i)];
@@ -148,7 +157,8 @@ static void forget(struct master *master, struct slot *slot)
 
     fd_close(&slot->arena_fd);
     fd_close(&slot->link_fd);
-    arena_page_unmap(&slot->page);
+    board_release(master->board, place_of(master, slot));
+    slot->page = NULL;
     slot->link_ended = 0;
     name_of(name, "arena", slot);
     (void)!anchor_link_del(&master->anchor, name);
@@ -251,6 +261,14 @@ void slot_advance(struct master *master, struct slot *slot)
     }
 }
 
+static int has_place(const struct master *master, const struct slot *slot)
+{
+    const struct board_slot *place = &master->board->slots[place_of(master, slot)];
+
+    return place->is_used && place->generation == slot->state->generation &&
+           place->number == slot->state->number;
+}
+
 void slot_recover(struct master *master, struct slot *slot)
 {
     char name[WIRE_NAME_MAX + 1];
@@ -259,8 +277,9 @@ void slot_recover(struct master *master, struct slot *slot)
     if (slot->state->step == SLOT_FREE)
         return;
     name_of(name, "arena", slot);
-    if (!anchor_link_get(&master->anchor, name, &slot->arena_fd) &&
-        arena_page_map(slot->arena_fd, &slot->page))
+    if (!anchor_link_get(&master->anchor, name, &slot->arena_fd) && has_place(master, slot))
+        slot->page = board_page(master->board, place_of(master, slot));
+    else
         fd_close(&slot->arena_fd);
     name_of(name, "link", slot);
     (void)!anchor_link_get(&master->anchor, name, &slot->link_fd);

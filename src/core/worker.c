@@ -194,6 +194,7 @@ static void worker_fini(struct worker *worker)
 {
     (void)pool_stop(&worker->pool);
     worker->service->stop(worker);
+    board_unmap(&worker->board);
     timers_fini(&worker->timers);
     waiting_fini(&worker->waiting);
     clients_fini(&worker->clients);
@@ -258,6 +259,7 @@ static void worker_init(struct worker *worker, struct arena *arena, const struct
                         const struct core_settings *settings)
 {
     struct arena_core *core = arena->core;
+    struct board *board = NULL;
     unsigned log = 0;
     int fresh, result;
 
@@ -269,6 +271,7 @@ static void worker_init(struct worker *worker, struct arena *arena, const struct
     if (!ARENA_SHARED)
         arena_make_private(&worker->arena);
     fresh = core->epoll_fd < 0;
+    (void)!board_map(FD_BOARD, 0, &board); /* without it only this worker is known */
     while (!core->id_seed) /* once for the slot: ids that were made must be made again after a death */
         (void)!getrandom(&core->id_seed, sizeof core->id_seed, 0);
     if ((result = crash_init(core, arena->page)))
@@ -283,6 +286,7 @@ static void worker_init(struct worker *worker, struct arena *arena, const struct
         worker_cannot_start(worker, "thread pool", result);
     worker->pool.thread_started = crash_thread;
     worker->is_revived = !fresh;
+    worker->board = board;
     if ((result = log_writer_start(worker, &log)))
         worker_cannot_start(worker, settings->logs[log], result);
     if ((result = service->start(worker, FD_SNAPSHOT)))

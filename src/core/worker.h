@@ -9,6 +9,7 @@
 
 #include "core/arena.h"
 #include "core/blocks.h"
+#include "core/board.h"
 #include "core/clients.h"
 #include "core/log_writer.h"
 #include "core/settings.h"
@@ -101,6 +102,7 @@ struct worker {
     struct waiting waiting;
     struct clients clients;
     struct log_writer logs;
+    struct board *board;    /* owned mapping, read only, of all slots; NULL: there is none (tests) */
     struct conn_side *side; /* owned, by descriptor number */
     uint32_t *again;        /* owned: records to be driven in the next turn */
     uint32_t again_count;
@@ -122,7 +124,7 @@ struct worker {
 
 /* Fixed descriptors of keeper and worker, without a gap: every number below worker_fixed_limit is always taken, so none
  * of them is ever given to a connection. Listeners follow from FD_LISTENERS on. */
-enum { FD_NULL = 0, FD_ARENA = 3, FD_LINK = 4, FD_SNAPSHOT = 5, FD_LISTENERS = 6 };
+enum { FD_NULL = 0, FD_ARENA = 3, FD_LINK = 4, FD_SNAPSHOT = 5, FD_BOARD = 6, FD_LISTENERS = 7 };
 
 static inline int worker_fixed_limit(const struct core_settings *settings)
 {

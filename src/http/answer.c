@@ -92,6 +92,8 @@ static void answer_text(struct exchange *exchange)
     const struct route_context context = {exchange->route, exchange->route_request};
     struct text text;
 
+    if (exchange->route->status >= 400)
+        exchange->reason = SLICE_LITERAL("configured");
     if (!exchange->route->target &&
         exchange_respond_page(exchange, exchange->route->status, (struct slice){"", 0}))
         return;
@@ -158,10 +160,14 @@ static void answer(struct exchange *exchange, void (*serve)(struct exchange *exc
     case ROUTE_REDIRECT:
         answer_redirect(exchange);
         break;
-    case ROUTE_NONE:
     case ROUTE_STATUS:
     case ROUTE_METRICS:
     case ROUTE_READY:
+        exchange->state->handler = exchange->http->by_answer[exchange->route->answer];
+        serve(exchange);
+        break;
+    case ROUTE_NONE:
+    case ROUTE_ANSWERS:
         exchange_respond_error(exchange, 404, SLICE_LITERAL("route_without_answer"));
         break;
     }

@@ -97,6 +97,7 @@ struct http {
     char date[CLOCK_HTTP_DATE_SIZE];
     uint64_t wall_until_ns, wall_ahead_ns; /* of CLOCK_MONOTONIC (account.c) */
     int snapshot_fd;                       /* where error pages lie; borrowed */
+    uint8_t by_answer[ROUTE_ANSWERS];      /* index of the handler of an answer; 0: that of files, or none */
     uint8_t test_handler;                  /* index of the handler of /_test/, or 0 */
 };
 
@@ -132,6 +133,9 @@ struct slice exchange_id(const struct exchange *exchange);
 #define EXCHANGE_FIELDS_MAX 1024u
 void exchange_respond(struct exchange *exchange, int status, struct slice type, struct slice fields,
                       struct slice body);
+/* The same with a body of any length: a longer one is sent from memory that is a file. */
+void exchange_respond_large(struct exchange *exchange, int status, struct slice type, struct slice fields,
+                            struct slice body);
 /* Answers with the error page of that status, or with a short text that says the status and the reason. */
 void exchange_respond_error(struct exchange *exchange, int status, struct slice reason);
 /* The same with further header lines, as above. */

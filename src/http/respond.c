@@ -2,6 +2,7 @@
 #include "http/exchange.h"
 
 #include "base/assert.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "http/account.h"
 #include "http/respond_fields.h"
@@ -179,6 +180,26 @@ int exchange_respond_page(struct exchange *exchange, int status, struct slice fi
     else
         exchange_respond(exchange, status, page->type, fields, (struct slice){memory, page->length});
     return 1;
+}
+
+void exchange_respond_large(struct exchange *exchange, int status, struct slice type, struct slice fields,
+                            struct slice body)
+{
+    int fd;
+
+    if (body.length <= EXCHANGE_BODY_MAX) {
+        exchange_respond(exchange, status, type, fields, body);
+        return;
+    }
+    fd = worker_may_open_file(exchange->worker) ? fd_memfd("holdfast-answer", 0, 0) : ERR_NO_DESCRIPTORS;
+    if (fd < 0 || fd_write_all(fd, body.at, body.length)) {
+        fd_close(&fd);
+        exchange_respond_error(exchange, 503, SLICE_LITERAL("no_memory"));
+        return;
+    }
+    worker_file_use(exchange->worker, fd);
+    exchange_respond_file(exchange, status, type, fields, fd, 0, body.length);
+    worker_file_drop(exchange->worker, fd); /* closed here unless the answer has taken it */
 }
 
 void exchange_respond_error(struct exchange *exchange, int status, struct slice reason)

@@ -40,6 +40,7 @@ enum route_answer {
 #define ROUTE_ANSWER_ENUM(name, text) ROUTE_##name,
     ROUTE_ANSWER_TABLE(ROUTE_ANSWER_ENUM)
 #undef ROUTE_ANSWER_ENUM
+        ROUTE_ANSWERS
 };
 
 /* One change of the response's header; they are made in their order, to every response of the route. */

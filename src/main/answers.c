@@ -124,6 +124,27 @@ static int apply_redirect(void *into, const struct conf_statement *statement, vo
     return block_compile_template(block, statement, conf_value(statement, 1), &block->route->target);
 }
 
+static int apply_status(void *into, const struct conf_statement *statement, void **child)
+{
+    (void)child;
+    (void)!take_answer(into, statement, ROUTE_STATUS);
+    return 0;
+}
+
+static int apply_metrics(void *into, const struct conf_statement *statement, void **child)
+{
+    (void)child;
+    (void)!take_answer(into, statement, ROUTE_METRICS);
+    return 0;
+}
+
+static int apply_ready(void *into, const struct conf_statement *statement, void **child)
+{
+    (void)child;
+    (void)!take_answer(into, statement, ROUTE_READY);
+    return 0;
+}
+
 /* --- the path before --- */
 
 static struct route_edit *add_edit(struct block_build *block, const struct conf_statement *statement)
@@ -204,6 +225,33 @@ static const struct directive directives[] = {
         .example = IN_A_ROUTE("redirect 308 https://{host}/b/{rest}"),
         .default_text = "302",
         .apply = apply_redirect,
+    },
+    {
+        .name = "status",
+        .contexts = IN_SITE | IN_ROUTE,
+        .doc = "Answers with the state of the server, as `holdfast status --json` prints it; a browser gets "
+               "a page. It "
+               "names processes and addresses: not for everybody.",
+        .example = IN_A_ROUTE("match {\n            client 127.0.0.1\n        }\n        status"),
+        .apply = apply_status,
+    },
+    {
+        .name = "metrics",
+        .contexts = IN_SITE | IN_ROUTE,
+        .doc = "Answers with counters of the whole server in the text format of Prometheus; docs/metrics.md "
+               "explains "
+               "each. Not for everybody.",
+        .example = IN_A_ROUTE("match {\n            client 127.0.0.1\n        }\n        metrics"),
+        .apply = apply_metrics,
+    },
+    {
+        .name = "ready",
+        .contexts = IN_SITE | IN_ROUTE,
+        .doc = "Answers 200 as long as the server wants new connections, and 503 from the first moment of a "
+               "drain or a "
+               "stop on: for whoever spreads the load.",
+        .example = IN_A_ROUTE("ready"),
+        .apply = apply_ready,
     },
     {
         .name = "strip",

@@ -20,17 +20,6 @@ static uint16_t find_log(struct core_settings *core, const struct conf_statement
     return (uint16_t)core->log_count;
 }
 
-/* A folder that is not there is seen before anything starts; whether a worker may write, it finds out itself. */
-static void check_place(const struct conf_statement *statement, const struct conf_value *value, char *path)
-{
-    char *slash = strrchr(path, '/');
-    if (slash == path)
-        return;
-    *slash = '\0';
-    lookup_check_folder(statement, value, path);
-    *slash = '/';
-}
-
 static int apply_access_log(void *into, const struct conf_statement *statement, void **child)
 {
     struct block_build *block = into;
@@ -51,7 +40,8 @@ static int apply_access_log(void *into, const struct conf_statement *statement, 
         return 0;
     }
     if (block->build->lookup)
-        check_place(statement, value, path);
+        lookup_check_place(statement, value,
+                           path); /* whether a worker may write there, it finds out itself */
     settings->access_log = find_log(block->build->core, statement, path);
     return 0;
 }

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <limits.h>
 #include <pwd.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -28,6 +29,19 @@ void lookup_check_folder(const struct conf_statement *statement, const struct co
     } else if (!S_ISDIR(status.st_mode)) {
         conf_refuse_value(statement, value, hint, "\"%s\" is not a folder", value->text);
     }
+}
+
+void lookup_check_place(const struct conf_statement *statement, const struct conf_value *value,
+                        const char *path)
+{
+    const char *hint = value->text[0] == '/' ? NULL : "it starts from the folder of the configuration file";
+    char folder[PATH_MAX];
+    struct stat status;
+    snprintf(folder, sizeof folder, "%.*s", (int)(strrchr(path, '/') - path), path);
+    if (stat(path, &status) == 0 && S_ISDIR(status.st_mode))
+        conf_refuse_value(statement, value, hint, "\"%s\" is a folder", value->text);
+    else if (folder[0] && (stat(folder, &status) != 0 || !S_ISDIR(status.st_mode)))
+        conf_refuse_value(statement, value, hint, "there is no folder for \"%s\"", value->text);
 }
 
 /* Reports at the name that a `user` or `group` statement gives. */

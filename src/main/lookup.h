@@ -17,6 +17,9 @@ struct lookup {
 /* Refuses the value if `path` is not a folder that can be looked at. */
 void lookup_check_folder(const struct conf_statement *statement, const struct conf_value *value,
                          const char *path);
+/* Refuses the value if `path`, absolute, is a file that cannot be made: there is no folder for it, or it is one. */
+void lookup_check_place(const struct conf_statement *statement, const struct conf_value *value,
+                        const char *path);
 /* Finds who USER[:GROUP] is; refuses the value if that is nobody. */
 void lookup_owner(struct lookup *lookup, const struct conf_statement *statement,
                   const struct conf_value *value, uid_t *user, gid_t *group);

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "handler/files/files.h"
+#include "handler/status/status.h"
 #include "http/exchange.h"
 #include "main/settings.h"
 #ifdef HOLDFAST_TEST_HOOKS
@@ -10,6 +11,8 @@
 
 #include <stdlib.h>
 #include <unistd.h>
+
+enum { HANDLER_FILES, HANDLER_STATUS, HANDLER_METRICS, HANDLER_READY, HANDLER_TESTING };
 
 struct application {
     struct http http; /* first: worker->application is used as struct http by the class */
@@ -58,7 +61,13 @@ static int service_start(struct worker *worker, int snapshot_fd)
     http->config = &application->config;
     /* Serials of requests only need to be different from those of former workers. */
     http->next_request = clock_wall_ns() / 1000;
-    http->handlers[0] = &files_handler;
+    http->handlers[HANDLER_FILES] = &files_handler;
+    http->handlers[HANDLER_STATUS] = &status_handler;
+    http->handlers[HANDLER_METRICS] = &metrics_handler;
+    http->handlers[HANDLER_READY] = &ready_handler;
+    http->by_answer[ROUTE_STATUS] = HANDLER_STATUS;
+    http->by_answer[ROUTE_METRICS] = HANDLER_METRICS;
+    http->by_answer[ROUTE_READY] = HANDLER_READY;
     http->snapshot_fd = snapshot_fd;
     worker_file_use(worker, snapshot_fd); /* for good: error pages are sent from it */
     result = read_snapshot(snapshot_fd, &unused, &application->config);
@@ -66,8 +75,8 @@ static int service_start(struct worker *worker, int snapshot_fd)
         result = sites_init(&http->sites, http->config);
 #ifdef HOLDFAST_TEST_HOOKS
     if (!result && http->config->test_hooks) {
-        http->handlers[1] = &testing_handler;
-        http->test_handler = 1;
+        http->handlers[HANDLER_TESTING] = &testing_handler;
+        http->test_handler = HANDLER_TESTING;
     }
 #endif
     return result ? result : files_start(http);

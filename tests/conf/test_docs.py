@@ -34,7 +34,8 @@ def test_every_directive_is_in_the_man_page(build):
 
 # A table is a struct: rows of offset, size and name.
 FORMATS = {
-    "docs/internals/arena.md": {"struct arena_page": r"## The first page.*?(?=\n## )"},
+    "docs/internals/arena.md": {"struct arena_page": r"## The first page.*?(?=\n## )",
+                                "struct board": r"## The board.*?(?=\n## )"},
     "docs/internals/master.md": {
         "struct link_message": r"\| 0 \| 4 \| magic \|.*?\n\n",
         "struct master_state": r"## The state memfd.*?(?=\| offset in a slot)",
@@ -55,7 +56,7 @@ def documented_formats():
 
 def test_the_frozen_formats_are_documented_as_they_are(folder):
     """The compiler judges: an assertion for each row of the tables."""
-    lines = ['#include "core/arena.h"', '#include "core/link.h"', '#include "core/master_state.h"', "#include <stddef.h>"]
+    lines = ['#include "core/arena.h"', '#include "core/board.h"', '#include "core/link.h"', '#include "core/master_state.h"', "#include <stddef.h>"]
     for path, struct, rows in documented_formats():
         assert len(rows) >= 5, f"{path}: {struct}"
         lines += [f'_Static_assert(offsetof({struct}, {name}) == {offset}, "{path}: offset of {name}");\n'
