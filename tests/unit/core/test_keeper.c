@@ -217,7 +217,7 @@ static int connect_client(void)
 
     assert_int_equal(getsockname(listener_fd, (struct sockaddr *)&address, &length), 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&address, length), 0);
-    assert_int_equal(fd_set_nonblocking(fd, 1), 0);
+    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
     echo_sent = echo_heard = 0;
     return fd;
 }
