@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -151,19 +152,28 @@ static void answer(struct fake_anchor *anchor, uint64_t serial, int result, int 
 
 static void take(struct fake_anchor *anchor, const struct wire_header *header, char *text, int *fd)
 {
-    int got = -1, result = 0, is_fatal = anchor->kill_at && --anchor->kill_at == 0;
+    int got = -1, result = 0, is_fatal;
 
     text[header->length] = '\0';
+    (void)pthread_mutex_lock(&anchor->lock);
+    is_fatal = anchor->kill_at && --anchor->kill_at == 0;
     if (!is_fatal || anchor->kill_done_first) {
         write_down(anchor, header->type, text, header->length);
         result = obey(anchor, header->type, text, fd, &got);
     }
-    if (is_fatal)
+    if (is_fatal) {
+        fd_close(fd); /* as if it had never been sent */
         (void)kill(anchor->victim, SIGKILL);
+    }
+    anchor->has_killed |= is_fatal;
+    (void)pthread_mutex_unlock(&anchor->lock);
+    if (is_fatal)
+        ; /* nobody waits */
     else if (header->type == WIRE_HELLO)
         say_hello(anchor, header->serial);
     else if (header->type != WIRE_PONG)
         answer(anchor, header->serial, result, got);
+    (void)!eventfd_write(anchor->heard, 1);
 }
 
 static void *anchor_main(void *arg)
@@ -198,6 +208,8 @@ void fake_anchor_open(struct fake_anchor *anchor, struct anchor_link *link)
         anchor->held[i].fd = -1;
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
     anchor->fd = pair[1];
+    anchor->heard = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    assert_int_equal(pthread_mutex_init(&anchor->lock, NULL), 0);
     assert_int_equal(anchor_link_init(link, pair[0]), 0);
     assert_int_equal(pthread_create(&anchor->thread, NULL, anchor_main, anchor), 0);
 }
@@ -208,6 +220,8 @@ void fake_anchor_close(struct fake_anchor *anchor, struct anchor_link *link)
     assert_int_equal(pthread_join(anchor->thread, NULL), 0);
     anchor_link_fini(link);
     fd_close(&anchor->fd);
+    fd_close(&anchor->heard);
+    (void)pthread_mutex_destroy(&anchor->lock);
     for (int i = 0; i < FAKE_ANCHOR_NAMES; i++)
         fd_close(&anchor->held[i].fd);
 }
@@ -221,18 +235,45 @@ void fake_anchor_refuses(struct fake_anchor *anchor, enum wire_type type, const 
 
 void fake_anchor_kills(struct fake_anchor *anchor, pid_t victim, unsigned nth, int done_first)
 {
+    (void)pthread_mutex_lock(&anchor->lock);
     anchor->victim = victim;
     anchor->kill_done_first = done_first;
     anchor->kill_at = nth;
+    anchor->has_killed = 0;
+    (void)pthread_mutex_unlock(&anchor->lock);
+}
+
+int fake_anchor_spares(struct fake_anchor *anchor)
+{
+    int has_killed;
+
+    (void)pthread_mutex_lock(&anchor->lock);
+    has_killed = anchor->has_killed;
+    anchor->kill_at = 0;
+    (void)pthread_mutex_unlock(&anchor->lock);
+    return has_killed;
+}
+
+int fake_anchor_has_heard(struct fake_anchor *anchor, const char *text)
+{
+    int found;
+
+    (void)pthread_mutex_lock(&anchor->lock);
+    anchor->said[anchor->said_length] = '\0';
+    found = strstr(anchor->said, text) != NULL;
+    (void)pthread_mutex_unlock(&anchor->lock);
+    return found;
 }
 
 const char *fake_anchor_said(struct fake_anchor *anchor)
 {
     static char said[FAKE_ANCHOR_SAID];
 
-    memcpy(said, anchor->said, sizeof said);
-    said[anchor->said_length] = '\0';
+    (void)pthread_mutex_lock(&anchor->lock);
+    anchor->said[anchor->said_length] = '\0';
+    memcpy(said, anchor->said, anchor->said_length + 1);
     anchor->said_length = 0;
+    (void)pthread_mutex_unlock(&anchor->lock);
     return said;
 }
 

@@ -14,7 +14,9 @@
 #define FAKE_ANCHOR_SAID 16384
 
 struct fake_anchor {
-    int fd; /* owned; the anchor's end */
+    int fd;    /* owned; the anchor's end */
+    int heard; /* owned; an eventfd that is readable after a request, for those who poll */
+    pthread_mutex_t lock;
     pthread_t thread;
     struct {
         char name[WIRE_NAME_MAX + 1]; /* "": free */
@@ -27,7 +29,7 @@ struct fake_anchor {
     int refused_with;
     pid_t victim;
     unsigned kill_at;
-    int kill_done_first;
+    int kill_done_first, has_killed;
     pid_t told_anchor, told_self; /* in the answer to HELLO */
     uint64_t acknowledged;        /* the last seq */
 };
@@ -45,6 +47,10 @@ unsigned fake_anchor_count(const struct fake_anchor *anchor, const char *prefix)
 void fake_anchor_refuses(struct fake_anchor *anchor, enum wire_type type, const char *prefix, int error);
 /* The nth request from now on (1 is the next) kills the process instead of being answered: undone, or done. */
 void fake_anchor_kills(struct fake_anchor *anchor, pid_t victim, unsigned nth, int done_first);
+/* From now on nobody is killed any more. Whether somebody was. */
+int fake_anchor_spares(struct fake_anchor *anchor);
+/* Whether this text is among what was asked since then; any thread, any time. */
+int fake_anchor_has_heard(struct fake_anchor *anchor, const char *text);
 /* What was asked since the last call, one request a line; valid until the next request. */
 const char *fake_anchor_said(struct fake_anchor *anchor);
 
