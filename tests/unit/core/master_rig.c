@@ -105,9 +105,11 @@ void master_rig_close(struct master_rig *rig)
 void master_rig_again(struct master_rig *rig)
 {
     int snapshot = rig->master.snapshot_fd;
+    struct control *control = rig->master.control;
 
     drop_private(rig);
     begin(rig, rig->master.state, rig->master.now_ns);
+    rig->master.control = control; /* as if control_start had found it again */
     rig->master.snapshot_fd = snapshot;
     rig->master.settings = rig->settings;
 }
