@@ -27,26 +27,14 @@ void fd_close(int *fd)
     errno = kept;
 }
 
-static int set_flag(int fd, int get, int set, int flag, int on)
+int fd_set_cloexec(int fd, int on)
 {
-    int flags = fcntl(fd, get);
+    int flags = fcntl(fd, F_GETFD), wanted;
 
     if (flags < 0)
         return err_from_errno(errno);
-    int wanted = on ? flags | flag : flags & ~flag;
-    if (wanted != flags && fcntl(fd, set, wanted) < 0)
-        return err_from_errno(errno);
-    return 0;
-}
-
-int fd_set_cloexec(int fd, int on)
-{
-    return set_flag(fd, F_GETFD, F_SETFD, FD_CLOEXEC, on);
-}
-
-int fd_set_nonblocking(int fd, int on)
-{
-    return set_flag(fd, F_GETFL, F_SETFL, O_NONBLOCK, on);
+    wanted = on ? flags | FD_CLOEXEC : flags & ~FD_CLOEXEC;
+    return wanted != flags && fcntl(fd, F_SETFD, wanted) < 0 ? err_from_errno(errno) : 0;
 }
 
 int fd_write_all(int fd, const void *bytes, size_t length)

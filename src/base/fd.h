@@ -8,9 +8,8 @@
 
 /* Closes *fd if it is >= 0 and sets it to -1. Keeps errno. */
 void fd_close(int *fd);
-/* Sets or clears FD_CLOEXEC and O_NONBLOCK. 0 or an error. */
+/* Sets or clears FD_CLOEXEC. 0 or an error. */
 WARN_UNUSED int fd_set_cloexec(int fd, int on);
-WARN_UNUSED int fd_set_nonblocking(int fd, int on);
 /* Writes all of `bytes` to a blocking descriptor, past EINTR. 0 or an error. */
 WARN_UNUSED int fd_write_all(int fd, const void *bytes, size_t length);
 /* Reads until `capacity` bytes or end of file, past EINTR; *length gets the count. 0 or an error. */

@@ -73,6 +73,26 @@ static int hand_over_path(const char *path, const struct core_listener *listener
     return chmod(path, listener->mode ? listener->mode : DEFAULT_MODE);
 }
 
+static void path_aside(const struct core_listener *listener, char *path, size_t size)
+{
+    snprintf(path, size, "%s.drained", ((const struct sockaddr_un *)&listener->address)->sun_path);
+}
+
+/* A server that was killed while it was drained left its path there; ours would be taken for it. */
+static void remove_dead_aside(const struct core_listener *listener)
+{
+    struct core_listener aside = {.kind = CORE_LISTENER_UNIX, .length = sizeof(struct sockaddr_un)};
+    struct sockaddr_un *address = (struct sockaddr_un *)&aside.address;
+    char path[CORE_PATH_MAX + 16];
+
+    path_aside(listener, path, sizeof path);
+    if (strlen(path) >= sizeof address->sun_path)
+        return; /* nobody can be asked there */
+    address->sun_family = AF_UNIX;
+    strcpy(address->sun_path, path);
+    (void)make_room_for_unix(&aside);
+}
+
 static int open_unix(const struct core_listener *listener)
 {
     const char *path = ((const struct sockaddr_un *)&listener->address)->sun_path;
@@ -80,6 +100,7 @@ static int open_unix(const struct core_listener *listener)
 
     if (make_room_for_unix(listener))
         return -1;
+    remove_dead_aside(listener);
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -1;
@@ -155,24 +176,23 @@ int listener_open(const struct core_listener *listener, unsigned queue, char *wh
     return errno ? err_from_errno(errno) : ERR_IO;
 }
 
-static void path_aside(const struct core_listener *listener, char *path, size_t size)
-{
-    snprintf(path, size, "%s.drained", ((const struct sockaddr_un *)&listener->address)->sun_path);
-}
-
-static void move_path(const struct core_listener *listener, int aside)
+/* 0, or ERR_EXISTS: somebody has the name it should get. That it has moved already is no error. */
+static int move_path(const struct core_listener *listener, int aside)
 {
     const char *path = ((const struct sockaddr_un *)&listener->address)->sun_path;
     char other[CORE_PATH_MAX + 16];
 
     path_aside(listener, other, sizeof other);
-    (void)renameat2(AT_FDCWD, aside ? path : other, AT_FDCWD, aside ? other : path, RENAME_NOREPLACE);
+    if (renameat2(AT_FDCWD, aside ? path : other, AT_FDCWD, aside ? other : path, RENAME_NOREPLACE) &&
+        errno == EEXIST)
+        return ERR_EXISTS;
+    return 0;
 }
 
 void listener_hide(int fd, const struct core_listener *listener)
 {
     if (listener->kind == CORE_LISTENER_UNIX)
-        move_path(listener, 1);
+        (void)move_path(listener, 1);
     else
         listener_steer_away(fd);
 }
@@ -192,10 +212,8 @@ int listener_show(int fd, const struct core_listener *listener)
 {
     const int unused = 0;
 
-    if (listener->kind == CORE_LISTENER_UNIX) {
-        move_path(listener, 0);
-        return 0;
-    }
+    if (listener->kind == CORE_LISTENER_UNIX)
+        return move_path(listener, 0);
     (void)setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof unused);
     return start_listening(fd, listener) ? err_from_errno(errno) : 0;
 }

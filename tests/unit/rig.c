@@ -190,7 +190,7 @@ int rig_connect(struct rig *rig)
 
     assert_int_equal(getsockname(FD_LISTENERS, (struct sockaddr *)&address, &length), 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&address, length), 0);
-    assert_int_equal(fd_set_nonblocking(fd, 1), 0);
+    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
     return fd;
 }
 

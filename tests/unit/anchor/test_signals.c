@@ -70,6 +70,8 @@ static void every_number_up_to_64_can_wait_but_not_those_that_only_wake(void **s
 {
     int count = 0;
     (void)state;
+    if (unit_is_under_valgrind())
+        skip(); /* one of the 64 is valgrind's own */
     for (int number = 1; number <= 64; number++) {
         if (number == SIGKILL || number == SIGSTOP || number == 32 || number == 33 || number == SIGTSTP ||
             number == SIGTTIN || number == SIGTTOU || number == SIGXFSZ)

@@ -154,7 +154,7 @@ static void more_than_one_descriptor_is_refused_and_none_leaks(void **state)
 
 static void a_descriptor_that_finds_no_room_is_reported_as_lost(void **state)
 {
-    if (getenv("HOLDFAST_VALGRIND"))
+    if (unit_is_under_valgrind())
         skip(); /* valgrind has a limit of descriptors of its own */
     char bytes[4];
     struct packet packet;

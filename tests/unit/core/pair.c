@@ -4,6 +4,7 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -60,8 +61,8 @@ int pair_open(struct pair *pair, int family)
     } else if (pair_open_tcp(pair, family)) {
         return -1;
     }
-    assert_int_equal(fd_set_nonblocking(pair->client.fd, 1), 0);
-    assert_int_equal(fd_set_nonblocking(pair->server.fd, 1), 0);
+    assert_int_equal(fcntl(pair->client.fd, F_SETFL, O_NONBLOCK), 0);
+    assert_int_equal(fcntl(pair->server.fd, F_SETFL, O_NONBLOCK), 0);
     return 0;
 }
 

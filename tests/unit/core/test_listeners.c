@@ -352,6 +352,45 @@ static void a_unix_socket_of_somebody_alive_is_left_alone(void **state)
     listener_unlink(&listener);
 }
 
+static void a_hidden_unix_socket_comes_back_unless_somebody_has_taken_its_path(void **state)
+{
+    struct core_listener listener = unix_listener();
+    int fd = listener_open(&listener, 0, why, sizeof why), other, client;
+    (void)state;
+
+    listener_hide(fd, &listener);
+    listener_hide(fd, &listener);
+    client = client_of(fd, AF_UNIX, ENOENT);
+    fd_close(&client);
+    other = listener_open(&listener, 0, why, sizeof why); /* leaves alone what is hidden and alive */
+    assert_true(other >= 0);
+    assert_int_equal(listener_show(fd, &listener), ERR_EXISTS);
+    fd_close(&other);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(listener_show(fd, &listener), 0);
+    assert_int_equal(listener_show(fd, &listener), 0);
+    client = client_of(fd, AF_UNIX, 0);
+    fd_close(&client);
+    fd_close(&fd);
+    listener_unlink(&listener);
+}
+
+static void what_somebody_dead_has_hidden_is_not_taken_for_ours(void **state)
+{
+    struct core_listener listener = unix_listener();
+    int fd = listener_open(&listener, 0, why, sizeof why);
+    struct stat status;
+    (void)state;
+
+    listener_hide(fd, &listener);
+    fd_close(&fd); /* it was killed while it was drained */
+    fd = listener_open(&listener, 0, why, sizeof why);
+    assert_true(fd >= 0);
+    listener_unlink(&listener);
+    assert_int_equal(stat(path, &status), -1);
+    fd_close(&fd);
+}
+
 /* connect(2) of a stream socket is refused there too, but not because nobody is there. */
 static void a_datagram_socket_on_the_path_is_left_alone(void **state)
 {
@@ -396,6 +435,8 @@ int main(void)
         cmocka_unit_test(a_unix_socket_steered_away_refuses_new_connections_and_keeps_its_queue),
         cmocka_unit_test(a_unix_socket_of_somebody_dead_is_replaced),
         cmocka_unit_test(a_unix_socket_of_somebody_alive_is_left_alone),
+        cmocka_unit_test(a_hidden_unix_socket_comes_back_unless_somebody_has_taken_its_path),
+        cmocka_unit_test(what_somebody_dead_has_hidden_is_not_taken_for_ours),
         cmocka_unit_test(a_datagram_socket_on_the_path_is_left_alone),
         cmocka_unit_test(a_file_that_is_no_socket_is_left_alone),
     };

@@ -474,6 +474,86 @@ static void a_kill_from_outside_blames_nobody(void **state)
     assert_int_equal(record_head(record)->crashes, 0);
 }
 
+/* --- before the new worker opens anything --- */
+
+static int stray_at(int number)
+{
+    assert_int_equal(dup2(FD_NULL, number), number);
+    return number;
+}
+
+static void what_the_dead_worker_had_open_for_itself_is_closed_and_nothing_else(void **state)
+{
+    struct record *records[3];
+    int clients[3], file, stray, last;
+    (void)state;
+
+    for (int i = 0; i < 3; i++)
+        clients[i] = rig_open_connection(&rig, &records[i]);
+    file = stray_at(40);
+    record_begin(records[0])->file_fd = file;
+    record_commit(records[0]);
+    records[1]->life = RECORD_CLOSING; /* its close is somebody else's to end */
+    core()->wakeup_fd = stray_at(41);
+    core()->keeper_pidfd = stray_at(42);
+    stray = stray_at(43);
+    last = stray_at(RIG_RECORDS - 1);
+    core()->highest_fd = RIG_RECORDS - 1;
+    revival_close_strays(&rig.worker.arena, FD_LISTENERS + 1);
+    assert_false(is_open(stray));
+    assert_false(is_open(last));
+    assert_true(is_open(file));
+    assert_true(is_open(41) && is_open(42));
+    for (int i = 0; i < 3; i++)
+        assert_true(is_open(number_of(records[i])));
+    for (int fd = 0; fd <= FD_LISTENERS; fd++)
+        assert_true(is_open(fd));
+    records[1]->life = RECORD_OPEN;
+    core()->wakeup_fd = core()->keeper_pidfd = -1;
+    for (int i = 0; i < 3; i++)
+        close(clients[i]);
+}
+
+static void a_file_that_only_a_spare_head_names_is_a_stray(void **state)
+{
+    struct record *record;
+    int client = rig_open_connection(&rig, &record), file = stray_at(40);
+    (void)state;
+
+    record_begin(record)->file_fd = file; /* the death came before the commit */
+    core()->highest_fd = (uint32_t)file;
+    revival_close_strays(&rig.worker.arena, FD_LISTENERS + 1);
+    assert_int_equal(is_open(file), !ARENA_SHARED);
+    assert_true(is_open(number_of(record)));
+    close(client);
+}
+
+static void strays_are_looked_for_only_as_far_as_descriptors_went(void **state)
+{
+    int far = stray_at(RIG_RECORDS - 1), near = stray_at(50);
+    (void)state;
+
+    core()->highest_fd = 20; /* and a little further, for what was not noted any more */
+    revival_close_strays(&rig.worker.arena, FD_LISTENERS + 1);
+    assert_false(is_open(near));
+    assert_int_equal(is_open(far), arena_records_limit(&rig.worker.arena) < RIG_RECORDS - 100);
+    close(far);
+}
+
+static void while_an_accept_is_in_question_no_stray_is_closed_by_guess(void **state)
+{
+    int client = rig_connect(&rig), fd = death_in_accept(&rig, RECORD_FREE);
+    (void)state;
+
+    core()->highest_fd = (uint32_t)fd;
+    revival_close_strays(&rig.worker.arena, FD_LISTENERS + 1);
+    assert_true(is_open(fd)); /* it is a client's */
+    death_and_revival(&rig);
+    assert_true(is_open(fd));
+    assert_int_equal(arena_record(&rig.worker.arena, (uint32_t)fd)->life, RECORD_OPEN);
+    close(client);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -499,6 +579,10 @@ int main(void)
         CASE(garbage_in_the_intent_harms_nobody),
         CASE(a_death_by_its_own_fault_blames_the_record_of_its_thread),
         CASE(a_kill_from_outside_blames_nobody),
+        CASE(what_the_dead_worker_had_open_for_itself_is_closed_and_nothing_else),
+        CASE(a_file_that_only_a_spare_head_names_is_a_stray),
+        CASE(strays_are_looked_for_only_as_far_as_descriptors_went),
+        CASE(while_an_accept_is_in_question_no_stray_is_closed_by_guess),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -392,7 +392,7 @@ static void assert_received_exactly(void)
 static void deaths_while_receiving(int family)
 {
     begin(family);
-    for (int i = 0; i < KILLS; i++) {
+    for (int i = 0; i < (unit_is_under_valgrind() ? KILLS / 10 : KILLS); i++) {
         pid_t pid = start_worker(receive_for_ever);
         uint64_t before = record->rx;
 
@@ -435,7 +435,7 @@ static void deaths_while_sending(int family)
     fill_pattern(sent + ROUND, 0, PIECE);
     assert_int_equal(pwrite(file_fd, sent, sizeof sent, 0), sizeof sent);
     begin(family);
-    for (int i = 0; i < KILLS; i++) {
+    for (int i = 0; i < (unit_is_under_valgrind() ? KILLS / 10 : KILLS); i++) {
         uint64_t until = the_pair.client.rx + (uint64_t)i * 997 + 1;
         pid_t pid = start_worker(send_for_ever);
 

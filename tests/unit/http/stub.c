@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define NO_FIELDS ((struct slice){"", 0})
@@ -169,3 +170,31 @@ int stub_finish(void)
 
 const struct handler stub_handler = {
     .name = "stub", .begin = begin, .body = body, .end = end, .resume = resume};
+
+/* --- set-up --- */
+
+struct talk talk;
+
+int stub_setup(void **state)
+{
+    (void)state;
+    stub_reset();
+    talk_open(&talk, &stub_handler, AF_UNIX);
+    return 0;
+}
+
+int stub_setup_tcp(void **state)
+{
+    (void)state;
+    stub_reset();
+    talk_open(&talk, &stub_handler, AF_INET);
+    return 0;
+}
+
+int stub_teardown(void **state)
+{
+    (void)state;
+    stub_close();
+    talk_close(&talk);
+    return 0;
+}

@@ -12,6 +12,7 @@
 #define HOLDFAST_TESTS_UNIT_HTTP_STUB_H
 
 #include "http/exchange.h"
+#include "talk.h"
 
 #include <setjmp.h>
 
@@ -21,6 +22,12 @@ extern const struct handler stub_handler;
 extern jmp_buf stub_crash;
 extern int stub_crashes;
 extern unsigned stub_begun, stub_ended, stub_resumed;
+
+/* The client of the test, and cmocka's set-up for it: on a Unix socket, or on TCP. */
+extern struct talk talk;
+int stub_setup(void **state);
+int stub_setup_tcp(void **state);
+int stub_teardown(void **state);
 
 /* Forgets counts, and makes the file anew: its descriptor lies out of the way. */
 void stub_reset(void);

@@ -12,35 +12,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static struct talk talk;
-
-static int setup_family(int family)
-{
-    stub_reset();
-    talk_open(&talk, &stub_handler, family);
-    return 0;
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    return setup_family(AF_UNIX);
-}
-
-static int setup_tcp(void **state)
-{
-    (void)state;
-    return setup_family(AF_INET);
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    stub_close();
-    talk_close(&talk);
-    return 0;
-}
-
 /* --- one request after the other --- */
 
 static void a_request_is_answered_and_the_connection_stays_open(void **state)
@@ -371,8 +342,8 @@ static void a_name_that_is_no_site_of_the_listener_is_answered_404(void **state)
     talk_expect_idle(&talk);
 }
 
-#define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
-#define CASE_TCP(test) cmocka_unit_test_setup_teardown(test, setup_tcp, teardown)
+#define CASE(test) cmocka_unit_test_setup_teardown(test, stub_setup, stub_teardown)
+#define CASE_TCP(test) cmocka_unit_test_setup_teardown(test, stub_setup_tcp, stub_teardown)
 
 int main(void)
 {

@@ -12,25 +12,6 @@
 #define LOOP_THREAD 0
 #define NOBODYS_FAULT (-1)
 
-static struct talk talk;
-
-static int setup(void **state)
-{
-    (void)state;
-    stub_reset();
-    talk_open(&talk, &stub_handler, AF_UNIX);
-    log_set_level(LOG_ERROR);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    stub_close();
-    talk_close(&talk);
-    return 0;
-}
-
 /* The worker handles what was sent, until it dies in the handler; then the next one comes. */
 static void die_in_handler(const char *request, int fault_thread)
 {
@@ -211,7 +192,7 @@ static void a_farewell_cut_off_before_its_fin_is_said_by_the_next_worker(void **
     assert_in_range(talk.record->deadline_ns, talk.rig.worker.now_ns, talk.rig.worker.now_ns + 5 * NS_PER_S);
 }
 
-#define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define CASE(test) cmocka_unit_test_setup_teardown(test, stub_setup, stub_teardown)
 
 int main(void)
 {

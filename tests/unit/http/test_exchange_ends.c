@@ -12,35 +12,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static struct talk talk;
-
-static int setup_family(int family)
-{
-    stub_reset();
-    talk_open(&talk, &stub_handler, family);
-    return 0;
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    return setup_family(AF_UNIX);
-}
-
-static int setup_tcp(void **state)
-{
-    (void)state;
-    return setup_family(AF_INET);
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    stub_close();
-    talk_close(&talk);
-    return 0;
-}
-
 /* --- files --- */
 
 static void hear_file(void)
@@ -240,8 +211,8 @@ static void without_memory_a_request_waits_and_is_answered_later(void **state)
     talk_expect_idle(&talk);
 }
 
-#define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
-#define CASE_TCP(test) cmocka_unit_test_setup_teardown(test, setup_tcp, teardown)
+#define CASE(test) cmocka_unit_test_setup_teardown(test, stub_setup, stub_teardown)
+#define CASE_TCP(test) cmocka_unit_test_setup_teardown(test, stub_setup_tcp, stub_teardown)
 
 int main(void)
 {

@@ -8,29 +8,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-static struct talk talk;
-
-static int setup_family(int family)
-{
-    stub_reset();
-    talk_open(&talk, &stub_handler, family);
-    return 0;
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    return setup_family(AF_UNIX);
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    stub_close();
-    talk_close(&talk);
-    return 0;
-}
-
 static void assert_deadline_in(uint64_t ms)
 {
     assert_int_equal(talk.record->deadline_ns - talk.rig.worker.now_ns, ms * NS_PER_MS);
@@ -298,7 +275,7 @@ static void the_deadline_of_a_head_goes_on_across_a_death(void **state)
     hear_timeout();
 }
 
-#define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define CASE(test) cmocka_unit_test_setup_teardown(test, stub_setup, stub_teardown)
 
 int main(void)
 {
