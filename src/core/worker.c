@@ -52,6 +52,8 @@ void worker_close(struct worker *worker, struct record *record)
         worker_give_block(worker, head->in_block);
     if (head->out_block)
         worker_give_block(worker, head->out_block);
+    if (head->plan_block)
+        worker_give_block(worker, head->plan_block);
     timers_remove(&worker->timers, number);
     worker_waits(worker, record, WAITING_NOT);
     if (worker_side(worker, record)->is_counted)

@@ -122,7 +122,10 @@ void deadline_plan(struct worker *worker, struct record *record, int received, i
     }
     switch ((enum exchange_step)exchange_seen(record)->step) {
     case EXCHANGE_READ_HEAD:
-        if (conn_input_length(record, head) || record->rx == 0)
+        if (worker_side(worker, record)->is_working) { /* put off: it is our turn */
+            deadline_head_ends(worker, record);
+            worker_set_deadline(worker, record, 0);
+        } else if (conn_input_length(record, head) || record->rx == 0)
             set_timing(worker, record, TIMING_HEAD, config->header_timeout_ms, 0);
         else
             set_timing(worker, record, TIMING_IDLE, config->keepalive_ms, received || sent);
@@ -176,6 +179,10 @@ static enum deadline_verdict write_passed(struct worker *worker, struct record *
     const uint64_t quiet_ns = worker->now_ns + http_of(worker)->config->write_timeout_ms * NS_PER_MS;
     const uint64_t rate_ns = rate_deadline(worker, record, TIMING_WRITE);
 
+    if (worker_side(worker, record)->is_warming) { /* it is the disk that is slow */
+        worker_set_deadline(worker, record, quiet_ns);
+        return DEADLINE_MOVED;
+    }
     if (!has_taken || rate_ns <= worker->now_ns)
         return DEADLINE_CLOSE;
     worker_set_deadline(worker, record, rate_ns < quiet_ns ? rate_ns : quiet_ns);

@@ -90,7 +90,7 @@ static int step_read_head(struct exchange *exchange)
     enum h1_refusal refusal;
     uint32_t length = 0;
 
-    if (!input.length)
+    if (!input.length || worker_side(exchange->worker, exchange->record)->is_working)
         return 0;
     if (!finds_head(exchange, input, &length, &refusal)) {
         end_transaction(exchange); /* how far was looked */
@@ -108,6 +108,8 @@ static int step_read_head(struct exchange *exchange)
         state->flags = 0;
         request_refuse(exchange, refusal);
     }
+    if (!exchange->failed)
+        worker_side(exchange->worker, exchange->record)->postponed = 0;
     end_transaction(exchange);
     return 1;
 }
@@ -231,7 +233,7 @@ static int take_step(struct worker *worker, struct record *record, int *failed)
 {
     struct exchange exchange = exchange_begin(worker, record);
     /* A plain-fork build has no spare to undo to, and an answer may not fit behind others in the ring. */
-    const int is_saved = !ARENA_SHARED && conn_has_output(record, exchange.head);
+    const int is_saved = !ARENA_SHARED;
     struct record_head saved;
     int got_on = 0;
 
@@ -253,11 +255,28 @@ static int take_step(struct worker *worker, struct record *record, int *failed)
     }
     if (is_saved && exchange.failed)
         *exchange.head = saved;
-    *failed = exchange.failed;
+    *failed = exchange.failed && !exchange.postponed;
     return got_on;
 }
 
 enum outcome { GO_ON, REST, CLOSED };
+
+/* A part of the response is sent: the next one. */
+static enum outcome next_part(struct worker *worker, struct record *record)
+{
+    const uint32_t plan_block = record_head(record)->plan_block;
+    struct exchange exchange = exchange_begin(worker, record);
+
+    handler_of(&exchange)->more(&exchange);
+    if (exchange.failed) {
+        worker_again_later(worker, record);
+        return REST;
+    }
+    record_commit(record);
+    if (!record_head(record)->plan_block)
+        conn_give_plan(worker, plan_block);
+    return GO_ON;
+}
 
 static enum outcome flush(struct worker *worker, struct record *record)
 {
@@ -271,6 +290,8 @@ static enum outcome flush(struct worker *worker, struct record *record)
     }
     if (exchange_seen(record)->step != EXCHANGE_SEND)
         return GO_ON;
+    if (record_head(record)->plan_block)
+        return next_part(worker, record);
     if (exchange_seen(record)->flags & EXCHANGE_CLOSE) {
         close_after_response(worker, record);
         return CLOSED;
@@ -282,7 +303,7 @@ static enum outcome flush(struct worker *worker, struct record *record)
 /* The peer sends no more. What it sent was answered, unless it broke off in the middle. */
 static enum outcome input_ended(struct worker *worker, struct record *record)
 {
-    if (exchange_seen(record)->step == EXCHANGE_HANDLE)
+    if (exchange_seen(record)->step == EXCHANGE_HANDLE || worker_side(worker, record)->is_working)
         return REST;
     end_connection(worker, record, LOG_END_CLIENT_CLOSED);
     return CLOSED;
@@ -294,7 +315,8 @@ static enum outcome fill(struct worker *worker, struct record *record)
 
     if (record_head(record)->end_of_input)
         return input_ended(worker, record);
-    if (!worker_side(worker, record)->readable || exchange_seen(record)->step == EXCHANGE_HANDLE)
+    if (!worker_side(worker, record)->readable || exchange_seen(record)->step == EXCHANGE_HANDLE ||
+        worker_side(worker, record)->is_working)
         return REST;
     result = conn_fill(worker, record);
     if (result >= 0)

@@ -81,6 +81,9 @@ struct handler {
     void (*end)(struct exchange *exchange);
     /* After a revival in HANDLE: the job is gone with its thread; start it again. */
     void (*resume)(struct exchange *exchange);
+    /* Everything made of a response with a plan is sent: conn_put_part, or the head's plan_block becomes 0 with the last
+     * part. What it needs is in the plan and in handler_state; another process may have begun. */
+    void (*more)(struct exchange *exchange);
 };
 
 #define HTTP_HANDLERS_MAX 8
@@ -113,7 +116,8 @@ struct exchange {
     const struct http_route *route;            /* what answers */
     const struct route_request *route_request; /* the request as routes see it */
     struct slice path, query;                  /* after the route's edits; the path decoded */
-    int failed; /* no memory: nothing of this transaction counts, try again later */
+    int failed;    /* no memory: nothing of this transaction counts, try again later */
+    int postponed; /* failed on purpose: exchange_postpone */
     /* for the account */
     const struct http_route *log_route; /* whose log the line goes to; NULL: the one around all sites */
     struct slice reason;                /* of an error of ours: static; or empty */
@@ -146,6 +150,20 @@ WARN_UNUSED int exchange_respond_page(struct exchange *exchange, int status, str
 /* Answers with file bytes; takes one use of fd. */
 void exchange_respond_file(struct exchange *exchange, int status, struct slice type, struct slice fields,
                            int fd, uint64_t offset, uint64_t length);
+/* Answers with parts of one file, of which only the first is made now: `text` and the file's bytes behind it; takes one use
+ * of the descriptor. `plan` (up to ARENA_BLOCK_SIZE bytes) is kept in the arena; the handler's `more` goes on by it.
+ * `length`: of all parts together. */
+struct exchange_part {
+    int fd;
+    uint64_t offset, length;
+};
+void exchange_respond_parts(struct exchange *exchange, int status, struct slice type, struct slice fields,
+                            uint64_t length, struct slice text, const struct exchange_part *part,
+                            struct slice plan);
+/* For begin, instead of an answer: the request is put off until somebody (http/errand.h) clears is_working and calls
+ * worker_again. Nothing was begun: the head stays in the ring and is looked at anew then, or by the next worker. 1; 0: it
+ * was put off often enough and is to be answered now. */
+WARN_UNUSED int exchange_postpone(struct exchange *exchange);
 /* Goes on to READ_BODY: the handler's body() and end() follow. */
 void exchange_want_body(struct exchange *exchange);
 /* Goes to HANDLE: the handler will call exchange_reopen and exchange_finish from a job's `done`. */

@@ -248,6 +248,56 @@ void exchange_respond_file(struct exchange *exchange, int status, struct slice t
     response_made(exchange, status, from, text.length);
 }
 
+void exchange_respond_parts(struct exchange *exchange, int status, struct slice type, struct slice fields,
+                            uint64_t length, struct slice text, const struct exchange_part *part,
+                            struct slice plan)
+{
+    char memory[HEAD_SIZE];
+    struct text head;
+    void *block;
+
+    MUST(fields.length <= EXCHANGE_FIELDS_MAX && plan.length <= ARENA_BLOCK_SIZE);
+    decide_close(exchange);
+    text_init(&head, memory, sizeof memory);
+    make_head(exchange, &head, status, type, fields, length);
+    if (head.overflow) {
+        too_large(exchange);
+        return;
+    }
+    if (exchange->state->flags & EXCHANGE_HEAD_ONLY) {
+        exchange->failed =
+            put_both(exchange, (struct slice){head.at, head.length}, (struct slice){"", 0}) != 0;
+        if (!exchange->failed)
+            response_made(exchange);
+        return;
+    }
+    block = conn_take_plan(exchange->worker, exchange->head);
+    if (!block || put_both(exchange, (struct slice){head.at, head.length}, text)) {
+        if (block)
+            conn_give_plan(exchange->worker, exchange->head->plan_block);
+        exchange->head->plan_block = 0;
+        exchange->failed = 1;
+        return;
+    }
+    memcpy(block, plan.at, plan.length);
+    conn_put_file(exchange->worker, exchange->head, part->fd, part->offset, part->length);
+    response_made(exchange);
+}
+
+#define POSTPONED_MAX 8 /* then it is answered, even if that takes a while */
+
+int exchange_postpone(struct exchange *exchange)
+{
+    struct conn_side *side = worker_side(exchange->worker, exchange->record);
+
+    if (side->postponed >= POSTPONED_MAX)
+        return 0;
+    side->postponed++;
+    side->is_working = 1;
+    exchange->failed = exchange->postponed = 1;
+    return 1;
+}
+
 void exchange_want_body(struct exchange *exchange)
 {
     exchange->state->step = EXCHANGE_READ_BODY;
