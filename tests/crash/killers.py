@@ -33,6 +33,8 @@ listen [::1]:{port} {
 }
 site 127.0.0.1:{port} [::1]:{port} unix:{folder}/site.sock {
     files {documents}
+    listing on
+    compress on
 }
 """
 

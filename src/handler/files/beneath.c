@@ -8,8 +8,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define SAFELY (O_CLOEXEC | O_NOCTTY)
 #define A_FOLDER (O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+
+/* openat2 refuses what means nothing, openat does not care. */
+static int safely(int flags)
+{
+    return flags | O_CLOEXEC | (flags & O_PATH ? 0 : O_NOCTTY);
+}
 
 /* --- the walk --- */
 
@@ -134,7 +139,7 @@ static int pass(struct walk *walk, const char *segment, int must_be_folder)
 /* The last segment. The descriptor; -1 with errno, or with 0 there: it was a link, go on. */
 static int open_last(struct walk *walk, const char *segment, int flags)
 {
-    const int fd = openat(walk->at, segment, flags | O_NOFOLLOW | SAFELY);
+    const int fd = openat(walk->at, segment, safely(flags) | O_NOFOLLOW);
     char nothing[1];
 
     /* With O_PATH a link itself would be opened. */
@@ -161,7 +166,7 @@ static int walk_on(struct walk *walk, int flags)
 
         take_segment(walk, segment, &must_be_folder);
         if (!segment[0] || (!strcmp(segment, ".") && !walk->to_do[0]))
-            return openat(walk->at, ".", flags | SAFELY);
+            return openat(walk->at, ".", safely(flags));
         if (!strcmp(segment, "."))
             continue;
         if (!strcmp(segment, "..")) {
@@ -202,7 +207,7 @@ int beneath_walk(int root, const char *path, int flags)
 
 static int open_with(int root, const char *path, int flags, uint64_t resolve)
 {
-    struct open_how how = {.flags = (uint64_t)(flags | SAFELY),
+    struct open_how how = {.flags = (uint64_t)safely(flags),
                            .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | resolve};
 
     return (int)syscall(SYS_openat2, root, path[0] ? path : ".", &how, sizeof how);
