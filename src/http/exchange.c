@@ -267,7 +267,7 @@ static enum outcome next_part(struct worker *worker, struct record *record)
     const uint32_t plan_block = record_head(record)->plan_block;
     struct exchange exchange = exchange_begin(worker, record);
 
-    handler_of(&exchange)->more(&exchange);
+    request_handler(&exchange)->more(&exchange);
     if (exchange.failed) {
         worker_again_later(worker, record);
         return REST;

@@ -344,7 +344,7 @@ static const struct directive directives[] = {
     {
         .name = "compress",
         .contexts = IN_SITE | IN_ROUTE,
-        .arguments = {{.name = "WHAT", .kind = CONF_WORD, .words = compress_words, .repeat = 1}},
+        .arguments = {{.name = "TYPE", .kind = CONF_WORD, .words = compress_words, .repeat = 1}},
         .doc =
             "Whether files are compressed for those who accept it: with Brotli, Zstandard or gzip, whichever "
             "the client prefers, in this order. `on`: the usual types of text. Otherwise the media types, "
