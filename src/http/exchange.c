@@ -232,12 +232,11 @@ static void close_after_response(struct worker *worker, struct record *record)
 static int take_step(struct worker *worker, struct record *record, int *failed)
 {
     struct exchange exchange = exchange_begin(worker, record);
-    /* A plain-fork build has no spare to undo to, and an answer may not fit behind others in the ring. */
-    const int is_saved = !ARENA_SHARED;
+    /* A plain-fork build has no spare to undo to. */
     struct record_head saved;
     int got_on = 0;
 
-    if (is_saved)
+    if (!ARENA_SHARED)
         saved = *exchange.head;
     switch ((enum exchange_step)exchange.state->step) {
     case EXCHANGE_READ_HEAD:
@@ -253,7 +252,9 @@ static int take_step(struct worker *worker, struct record *record, int *failed)
     case EXCHANGE_LINGER:
         break;
     }
-    if (is_saved && exchange.failed)
+    if (exchange.failed)
+        conn_undo(worker, exchange.head, ARENA_SHARED ? record_head(record) : &saved);
+    if (exchange.failed && !ARENA_SHARED)
         *exchange.head = saved;
     *failed = exchange.failed && !exchange.postponed;
     return got_on;

@@ -252,11 +252,13 @@ void exchange_respond_parts(struct exchange *exchange, int status, struct slice 
                             uint64_t length, struct slice text, const struct exchange_part *part,
                             struct slice plan)
 {
+    const uint64_t from = exchange->head->made;
     char memory[HEAD_SIZE];
     struct text head;
     void *block;
 
     MUST(fields.length <= EXCHANGE_FIELDS_MAX && plan.length <= ARENA_BLOCK_SIZE);
+    MUST(!(exchange->state->flags & EXCHANGE_HEAD_ONLY)); /* ranges are of GET, RFC 9110 section 14.2 */
     decide_close(exchange);
     text_init(&head, memory, sizeof memory);
     make_head(exchange, &head, status, type, fields, length);
@@ -264,24 +266,14 @@ void exchange_respond_parts(struct exchange *exchange, int status, struct slice 
         too_large(exchange);
         return;
     }
-    if (exchange->state->flags & EXCHANGE_HEAD_ONLY) {
-        exchange->failed =
-            put_both(exchange, (struct slice){head.at, head.length}, (struct slice){"", 0}) != 0;
-        if (!exchange->failed)
-            response_made(exchange);
-        return;
-    }
     block = conn_take_plan(exchange->worker, exchange->head);
     if (!block || put_both(exchange, (struct slice){head.at, head.length}, text)) {
-        if (block)
-            conn_give_plan(exchange->worker, exchange->head->plan_block);
-        exchange->head->plan_block = 0;
         exchange->failed = 1;
         return;
     }
     memcpy(block, plan.at, plan.length);
     conn_put_file(exchange->worker, exchange->head, part->fd, part->offset, part->length);
-    response_made(exchange);
+    response_made(exchange, status, from, head.length);
 }
 
 #define POSTPONED_MAX 8 /* then it is answered, even if that takes a while */

@@ -184,6 +184,16 @@ void conn_give_plan(struct worker *worker, uint32_t plan_block)
     worker_give_block(worker, plan_block);
 }
 
+void conn_undo(struct worker *worker, const struct record_head *head, const struct record_head *kept)
+{
+    if (head->out_block && head->out_block != kept->out_block)
+        worker_give_block(worker, head->out_block);
+    if (head->plan_block && head->plan_block != kept->plan_block)
+        worker_give_block(worker, head->plan_block);
+    if (head->file_fd >= 0 && head->file_fd != kept->file_fd)
+        worker_file_drop(worker, head->file_fd);
+}
+
 int conn_put_part(struct worker *worker, struct record *record, struct record_head *head, struct slice text,
                   uint64_t offset, uint64_t length)
 {

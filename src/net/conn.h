@@ -46,8 +46,10 @@ void conn_put_file(struct worker *worker, struct record_head *head, int fd, uint
 void *conn_take_plan(struct worker *worker, struct record_head *head);
 /* The plan of a head that has one. */
 const void *conn_plan(struct worker *worker, const struct record_head *head);
-/* The plan will not be committed, or was carried out: it is given back; after the commit in the second case. */
+/* The plan was carried out, and that is committed. */
 void conn_give_plan(struct worker *worker, uint32_t plan_block);
+/* The head will not be committed: gives back what it has taken since record_begin, `kept` being the head that counts. */
+void conn_undo(struct worker *worker, const struct record_head *head, const struct record_head *kept);
 /* Everything made so far is sent: appends `text`, and [offset, offset + length) of the same file behind it. 0 or
  * ERR_NO_MEMORY. */
 WARN_UNUSED int conn_put_part(struct worker *worker, struct record *record, struct record_head *head,
