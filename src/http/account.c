@@ -94,10 +94,8 @@ void account_respond(struct exchange *exchange, int status, uint64_t from, size_
 
 static const struct route_settings *settings_of(const struct exchange *exchange)
 {
-    const struct http_route *route =
-        exchange->log_route ? exchange->log_route : exchange->http->config->route;
-
-    return route ? &route->settings : NULL;
+    return exchange->log_route ? &exchange->log_route->settings
+                               : exchange_settings(exchange->http, exchange->state);
 }
 
 static uint16_t log_number(const struct exchange *exchange)

@@ -558,6 +558,7 @@ static int skip_request(struct exchange *exchange)
     exchange->head->taken += length;
     state->scanned = 0;
     exchange->request = &request;
+    (void)route_site(exchange, &request); /* its log */
     return 1;
 }
 

@@ -119,7 +119,7 @@ struct exchange {
     int failed;    /* no memory: nothing of this transaction counts, try again later */
     int postponed; /* failed on purpose: exchange_postpone */
     /* for the account */
-    const struct http_route *log_route; /* whose log the line goes to; NULL: the one around all sites */
+    const struct http_route *log_route; /* whose log the line goes to; NULL: as exchange_settings says */
     struct slice reason;                /* of an error of ours: static; or empty */
     int responded;                      /* in this transaction */
     uint32_t note_before;               /* the note's block, when the transaction began */
@@ -203,6 +203,8 @@ struct exchange exchange_begin(struct worker *worker, struct record *record);
 /* The route itself, likewise. */
 const struct http_route *exchange_route(const struct http *http, const struct exchange_state *state);
 
+/* Finds the site of a request, whose settings count from then on; NULL: there is none. */
+const struct http_site *route_site(struct exchange *exchange, const struct h1_head *request);
 /* Finds the site and the route of a request, changes its path as they say, and calls `serve` with all of it filled in; or
  * answers itself: 404, 413, 500, `respond`, `redirect`. */
 void route_exchange(struct exchange *exchange, const struct h1_head *request,
