@@ -220,20 +220,6 @@ static void fill_note(const struct exchange *exchange, struct note *note)
     note->magic = NOTE_MAGIC;
 }
 
-/* What the response has taken is not committed: it is given back. */
-static void give_up(struct exchange *exchange)
-{
-    const struct record_head *before = record_head(exchange->record), *spare = exchange->head;
-
-    exchange->failed = 1;
-    if (!ARENA_SHARED)
-        return; /* there is no spare; exchange.c restores it */
-    if (spare->out_block && !before->out_block)
-        worker_give_block(exchange->worker, spare->out_block);
-    if (spare->file_fd >= 0 && before->file_fd < 0)
-        worker_file_drop(exchange->worker, spare->file_fd);
-}
-
 /* The last thing of a transaction that can fail. */
 static void make_note(struct exchange *exchange)
 {
@@ -243,7 +229,7 @@ static void make_note(struct exchange *exchange)
         return;
     block = blocks_take(&exchange->worker->blocks);
     if (block < 0) {
-        give_up(exchange);
+        exchange->failed = 1; /* what the response has taken is undone by whoever began it */
         return;
     }
     fill_note(exchange, (struct note *)(void *)arena_block(&exchange->worker->arena, (uint32_t)block));
