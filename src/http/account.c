@@ -333,7 +333,7 @@ static void end_request(struct exchange *exchange, enum log_end end)
 
 static int is_in_ring(const struct exchange *exchange)
 {
-    return exchange->responded && exchange->head->file_fd < 0;
+    return exchange->responded && exchange->head->file_fd < 0 && exchange->state->step != EXCHANGE_STREAM;
 }
 
 void account_settle(struct exchange *exchange)
@@ -394,6 +394,8 @@ static const char *state_name(const struct record *record, const struct exchange
         return "body";
     case EXCHANGE_HANDLE:
         return "handle";
+    case EXCHANGE_STREAM:
+        return "stream";
     case EXCHANGE_SEND:
         return "send";
     case EXCHANGE_LINGER:

@@ -160,6 +160,7 @@ static void answer(struct exchange *exchange, void (*serve)(struct exchange *exc
     case ROUTE_REDIRECT:
         answer_redirect(exchange);
         break;
+    case ROUTE_DEMO:
     case ROUTE_STATUS:
     case ROUTE_METRICS:
     case ROUTE_READY:

@@ -137,6 +137,10 @@ void deadline_plan(struct worker *worker, struct record *record, int received, i
         deadline_head_ends(worker, record);
         worker_set_deadline(worker, record, 0);
         break;
+    case EXCHANGE_STREAM:
+        deadline_head_ends(worker, record);
+        worker_set_deadline(worker, record, exchange_seen(record)->handler_state[EXCHANGE_STREAM_DUE]);
+        break;
     case EXCHANGE_SEND:
     case EXCHANGE_LINGER:
         break;
@@ -196,6 +200,8 @@ enum deadline_verdict deadline_passed(struct worker *worker, struct record *reco
 
     if (conn_has_output(record, head))
         return write_passed(worker, record);
+    if (step == EXCHANGE_STREAM)
+        return DEADLINE_DRIVE;
     *reason = SLICE_LITERAL("request_timeout");
     if (step == EXCHANGE_READ_BODY) {
         if (rate_deadline(worker, record, TIMING_BODY) <= worker->now_ns)

@@ -191,6 +191,17 @@ static int step_send(struct exchange *exchange)
     return 1;
 }
 
+static int step_stream(struct exchange *exchange)
+{
+    if (exchange->worker->now_ns < exchange->state->handler_state[EXCHANGE_STREAM_DUE])
+        return 0;
+    request_blame_begins(exchange);
+    request_handler(exchange)->tick(exchange);
+    request_blame_ends(exchange);
+    end_transaction(exchange);
+    return 1;
+}
+
 /* --- closing --- */
 
 /* Also after a death in the middle of it: a second FIN is none. */
@@ -244,6 +255,9 @@ static int take_step(struct worker *worker, struct record *record, int *failed)
         break;
     case EXCHANGE_READ_BODY:
         got_on = step_read_body(&exchange);
+        break;
+    case EXCHANGE_STREAM:
+        got_on = step_stream(&exchange);
         break;
     case EXCHANGE_SEND:
         got_on = step_send(&exchange);
@@ -301,10 +315,18 @@ static enum outcome flush(struct worker *worker, struct record *record)
     return GO_ON;
 }
 
+/* What the client sends meanwhile waits in its socket. */
+static int is_busy_otherwise(struct worker *worker, const struct record *record)
+{
+    const enum exchange_step step = (enum exchange_step)exchange_seen(record)->step;
+
+    return step == EXCHANGE_HANDLE || step == EXCHANGE_STREAM || worker_side(worker, record)->is_working;
+}
+
 /* The peer sends no more. What it sent was answered, unless it broke off in the middle. */
 static enum outcome input_ended(struct worker *worker, struct record *record)
 {
-    if (exchange_seen(record)->step == EXCHANGE_HANDLE || worker_side(worker, record)->is_working)
+    if (is_busy_otherwise(worker, record))
         return REST;
     end_connection(worker, record, LOG_END_CLIENT_CLOSED);
     return CLOSED;
@@ -316,8 +338,7 @@ static enum outcome fill(struct worker *worker, struct record *record)
 
     if (record_head(record)->end_of_input)
         return input_ended(worker, record);
-    if (!worker_side(worker, record)->readable || exchange_seen(record)->step == EXCHANGE_HANDLE ||
-        worker_side(worker, record)->is_working)
+    if (!worker_side(worker, record)->readable || is_busy_otherwise(worker, record))
         return REST;
     result = conn_fill(worker, record);
     if (result >= 0)
@@ -483,6 +504,9 @@ void exchange_expired(struct worker *worker, struct record *record)
     case DEADLINE_ANSWER:
         answer_timeout(worker, record, reason);
         break;
+    case DEADLINE_DRIVE:
+        drive(worker, record);
+        break;
     case DEADLINE_CLOSE:
         end_connection(worker, record, LOG_END_TIMEOUT);
         break;
@@ -569,7 +593,8 @@ void exchange_blamed(struct worker *worker, struct record *record)
     struct slice id;
     int can_go_on;
 
-    if (step == EXCHANGE_SEND || step == EXCHANGE_LINGER || exchange.head->crashes > 0) {
+    if (step == EXCHANGE_STREAM || step == EXCHANGE_SEND || step == EXCHANGE_LINGER ||
+        exchange.head->crashes > 0) {
         log_event(LOG_WARN, LOG_EV_REQUEST_POISONED, "fd=%u crashes=%u outcome=closed",
                   arena_number(&worker->arena, record), exchange.head->crashes + 1u);
         worker->arena.page->poisoned++;

@@ -30,6 +30,7 @@
     X(READ_HEAD, "reading a request head, or idle between two")                                              \
     X(READ_BODY, "the handler takes the request body")                                                       \
     X(HANDLE, "the handler works elsewhere (a pool thread)")                                                 \
+    X(STREAM, "the handler makes the response bit by bit, as time goes on")                                  \
     X(SEND, "the response is being sent")                                                                    \
     X(LINGER, "our FIN is sent; what still comes is read and forgotten")
 
@@ -84,6 +85,8 @@ struct handler {
     /* Everything made of a response with a plan is sent: conn_put_part, or the head's plan_block becomes 0 with the last
      * part. What it needs is in the plan and in handler_state; another process may have begun. */
     void (*more)(struct exchange *exchange);
+    /* In STREAM, when its time has come: exchange_stream_put or exchange_stream_end. May be NULL. */
+    void (*tick)(struct exchange *exchange);
 };
 
 #define HTTP_HANDLERS_MAX 8
@@ -164,6 +167,14 @@ void exchange_respond_parts(struct exchange *exchange, int status, struct slice 
  * worker_again. Nothing was begun: the head stays in the ring and is looked at anew then, or by the next worker. 1; 0: it
  * was put off often enough and is to be answered now. */
 WARN_UNUSED int exchange_postpone(struct exchange *exchange);
+/* Begins a response whose length nobody knows yet; the handler's tick() is called at due_ns (CLOCK_MONOTONIC), by whichever
+ * worker lives then. What it needs is to lie in handler_state, of which the last word is the exchange's. */
+#define EXCHANGE_STREAM_DUE 3
+void exchange_respond_stream(struct exchange *exchange, struct slice type, struct slice fields,
+                             uint64_t due_ns);
+/* A part of the body, not empty, and when the next one is due. */
+void exchange_stream_put(struct exchange *exchange, struct slice data, uint64_t due_ns);
+void exchange_stream_end(struct exchange *exchange);
 /* Goes on to READ_BODY: the handler's body() and end() follow. */
 void exchange_want_body(struct exchange *exchange);
 /* Goes to HANDLE: the handler will call exchange_reopen and exchange_finish from a job's `done`. */

@@ -32,6 +32,7 @@
     X(FILES, "files")                                                                                        \
     X(RESPOND, "respond")                                                                                    \
     X(REDIRECT, "redirect")                                                                                  \
+    X(DEMO, "demo")                                                                                          \
     X(STATUS, "status")                                                                                      \
     X(METRICS, "metrics")                                                                                    \
     X(READY, "ready")
