@@ -34,7 +34,7 @@
 #define ARENA_MAGIC 0x315453464c4f4848ULL /* the bytes HHOLFST1 in memory order */
 #define ARENA_WIRE_VERSION 2u
 #define ARENA_PAGE_SIZE 4096u
-#define ARENA_RECORD_EXTENT 128u /* records: 52 KiB */
+#define ARENA_RECORD_EXTENT 128u /* records: 56 KiB */
 #define ARENA_BLOCK_EXTENT 16u   /* blocks: 256 KiB */
 #define ARENA_BLOCK_SIZE 16384u
 #define ARENA_LOGS_MAX 16u

@@ -26,7 +26,7 @@
 #include <stdint.h>
 
 #define RECORD_MAGIC 0x52434f4eu /* "RCON" */
-#define RECORD_PROTOCOL_BYTES 120
+#define RECORD_PROTOCOL_BYTES 112
 
 enum record_life { RECORD_FREE = 0, RECORD_ACCEPTING = 1, RECORD_OPEN = 2, RECORD_CLOSING = 3 };
 
@@ -54,6 +54,8 @@ struct record_head {
     uint8_t reserved;
     uint64_t file_from;
     uint64_t file_offset;
+    uint32_t plan_block; /* what a response of several parts consists of: block number + 1, or 0 */
+    uint32_t reserved_plan;
     /* the protocol's own state; whose, says class_tag */
     _Alignas(8) unsigned char protocol[RECORD_PROTOCOL_BYTES];
 };
@@ -79,6 +81,7 @@ struct record {
     uint16_t reserved;
     struct record_head heads[2];
 };
+_Static_assert(sizeof(struct record) == 448, "docs/internals/record.md says what an idle connection costs");
 _Static_assert(sizeof(struct record) <= 512, "an idle connection costs half a kilobyte");
 
 #define COMPILER_BARRIER() __asm__ volatile("" ::: "memory")

@@ -15,7 +15,8 @@
 #include <unistd.h>
 
 #define NOBODY UINT32_MAX
-#define STRAYS_AHEAD (ARENA_THREADS + 16u) /* a stray has the lowest number that was free when it was made */
+/* A stray has the lowest number that was free when it was made; a pool thread has two of them at most. */
+#define STRAYS_AHEAD (2 * ARENA_THREADS + 16u)
 
 struct revival {
     struct worker *worker;
@@ -161,6 +162,8 @@ static int claim_blocks(struct revival *revival, const struct record_head *head)
 
     if (!result && head->out_block)
         result = blocks_claim(blocks, head->out_block - 1);
+    if (!result && head->plan_block)
+        result = blocks_claim(blocks, head->plan_block - 1);
     return result;
 }
 

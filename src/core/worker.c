@@ -52,6 +52,8 @@ void worker_close(struct worker *worker, struct record *record)
         worker_give_block(worker, head->in_block);
     if (head->out_block)
         worker_give_block(worker, head->out_block);
+    if (head->plan_block)
+        worker_give_block(worker, head->plan_block);
     timers_remove(&worker->timers, number);
     worker_waits(worker, record, WAITING_NOT);
     if (worker_side(worker, record)->is_counted)
@@ -424,6 +426,8 @@ static void worker_read_link(struct worker *worker)
     /* The other end is the anchor's and the master's: nobody is left who could command us. */
     if (result == ERR_CLOSED)
         worker->arena.page->order = ARENA_ORDER_STOP;
+    /* Among what was read may be the poke for an order that was given after the last look: nothing else wakes us for it. */
+    worker_obey(worker);
     for (unsigned i = 0; worker->is_listening && i < worker->settings->listener_count; i++)
         (void)worker_accept(worker, i);
 }

@@ -82,6 +82,8 @@ struct conn_side {
     uint8_t is_again;           /* in worker.again */
     uint8_t wants_memory;       /* look again at the next expiry, whatever the deadline */
     uint8_t is_working;         /* a pool job of this connection will come back to this process */
+    uint8_t postponed;          /* the class's: how often its request was put off */
+    uint8_t is_warming;         /* a pool thread reads what its file is to send next */
     uint8_t timing;             /* the class's: what the deadline is for */
     uint8_t is_counted;         /* among those of its client */
     uint8_t is_over;            /* when it was accepted, its client had too many connections */

@@ -94,10 +94,8 @@ void account_respond(struct exchange *exchange, int status, uint64_t from, size_
 
 static const struct route_settings *settings_of(const struct exchange *exchange)
 {
-    const struct http_route *route =
-        exchange->log_route ? exchange->log_route : exchange->http->config->route;
-
-    return route ? &route->settings : NULL;
+    return exchange->log_route ? &exchange->log_route->settings
+                               : exchange_settings(exchange->http, exchange->state);
 }
 
 static uint16_t log_number(const struct exchange *exchange)
@@ -222,20 +220,6 @@ static void fill_note(const struct exchange *exchange, struct note *note)
     note->magic = NOTE_MAGIC;
 }
 
-/* What the response has taken is not committed: it is given back. */
-static void give_up(struct exchange *exchange)
-{
-    const struct record_head *before = record_head(exchange->record), *spare = exchange->head;
-
-    exchange->failed = 1;
-    if (!ARENA_SHARED)
-        return; /* there is no spare; exchange.c restores it */
-    if (spare->out_block && !before->out_block)
-        worker_give_block(exchange->worker, spare->out_block);
-    if (spare->file_fd >= 0 && before->file_fd < 0)
-        worker_file_drop(exchange->worker, spare->file_fd);
-}
-
 /* The last thing of a transaction that can fail. */
 static void make_note(struct exchange *exchange)
 {
@@ -245,7 +229,7 @@ static void make_note(struct exchange *exchange)
         return;
     block = blocks_take(&exchange->worker->blocks);
     if (block < 0) {
-        give_up(exchange);
+        exchange->failed = 1; /* what the response has taken is undone by whoever began it */
         return;
     }
     fill_note(exchange, (struct note *)(void *)arena_block(&exchange->worker->arena, (uint32_t)block));
@@ -349,7 +333,7 @@ static void end_request(struct exchange *exchange, enum log_end end)
 
 static int is_in_ring(const struct exchange *exchange)
 {
-    return exchange->responded && exchange->head->file_fd < 0;
+    return exchange->responded && exchange->head->file_fd < 0 && exchange->state->step != EXCHANGE_STREAM;
 }
 
 void account_settle(struct exchange *exchange)
@@ -410,6 +394,8 @@ static const char *state_name(const struct record *record, const struct exchange
         return "body";
     case EXCHANGE_HANDLE:
         return "handle";
+    case EXCHANGE_STREAM:
+        return "stream";
     case EXCHANGE_SEND:
         return "send";
     case EXCHANGE_LINGER:

@@ -160,6 +160,7 @@ static void answer(struct exchange *exchange, void (*serve)(struct exchange *exc
     case ROUTE_REDIRECT:
         answer_redirect(exchange);
         break;
+    case ROUTE_DEMO:
     case ROUTE_STATUS:
     case ROUTE_METRICS:
     case ROUTE_READY:
@@ -193,12 +194,23 @@ static void answer_no_path(struct exchange *exchange, const struct h1_head *requ
     exchange_respond_error_with(exchange, 405, SLICE_LITERAL("no_tunnels"), allow);
 }
 
+const struct http_site *route_site(struct exchange *exchange, const struct h1_head *request)
+{
+    const struct http_site *site =
+        sites_find(&exchange->http->sites, exchange->record->listener, request->host);
+
+    if (site) {
+        exchange->state->route = (uint16_t)(site->route->number + 1);
+        exchange->log_route = site->route;
+    }
+    return site;
+}
+
 void route_exchange(struct exchange *exchange, const struct h1_head *request,
                     void (*serve)(struct exchange *exchange))
 {
     static struct routed routed;
-    const struct http_site *site =
-        sites_find(&exchange->http->sites, exchange->record->listener, request->host);
+    const struct http_site *site = route_site(exchange, request);
     int result;
 
     if (request->form == H1_AUTHORITY_FORM || request->form == H1_ASTERISK_FORM) {
@@ -209,12 +221,10 @@ void route_exchange(struct exchange *exchange, const struct h1_head *request,
         exchange_respond_error(exchange, 404, SLICE_LITERAL("no_such_site"));
         return;
     }
-    exchange->state->route = (uint16_t)(site->route->number + 1);
     if (fill(exchange, request, &routed)) {
         exchange_respond_error(exchange, 400, SLICE_LITERAL("bad_path"));
         return;
     }
-    exchange->log_route = site->route;
     result = routes_match(site, &routed.request, &exchange->route);
     if (result) {
         exchange->route = NULL;

@@ -122,7 +122,10 @@ void deadline_plan(struct worker *worker, struct record *record, int received, i
     }
     switch ((enum exchange_step)exchange_seen(record)->step) {
     case EXCHANGE_READ_HEAD:
-        if (conn_input_length(record, head) || record->rx == 0)
+        if (worker_side(worker, record)->is_working) { /* put off: it is our turn */
+            deadline_head_ends(worker, record);
+            worker_set_deadline(worker, record, 0);
+        } else if (conn_input_length(record, head) || record->rx == 0)
             set_timing(worker, record, TIMING_HEAD, config->header_timeout_ms, 0);
         else
             set_timing(worker, record, TIMING_IDLE, config->keepalive_ms, received || sent);
@@ -133,6 +136,10 @@ void deadline_plan(struct worker *worker, struct record *record, int received, i
     case EXCHANGE_HANDLE:
         deadline_head_ends(worker, record);
         worker_set_deadline(worker, record, 0);
+        break;
+    case EXCHANGE_STREAM:
+        deadline_head_ends(worker, record);
+        worker_set_deadline(worker, record, exchange_seen(record)->handler_state[EXCHANGE_STREAM_DUE]);
         break;
     case EXCHANGE_SEND:
     case EXCHANGE_LINGER:
@@ -176,6 +183,10 @@ static enum deadline_verdict write_passed(struct worker *worker, struct record *
     const uint64_t quiet_ns = worker->now_ns + http_of(worker)->config->write_timeout_ms * NS_PER_MS;
     const uint64_t rate_ns = rate_deadline(worker, record, TIMING_WRITE);
 
+    if (worker_side(worker, record)->is_warming) { /* it is the disk that is slow */
+        worker_set_deadline(worker, record, quiet_ns);
+        return DEADLINE_MOVED;
+    }
     if (!has_taken || rate_ns <= worker->now_ns)
         return DEADLINE_CLOSE;
     worker_set_deadline(worker, record, rate_ns < quiet_ns ? rate_ns : quiet_ns);
@@ -189,6 +200,8 @@ enum deadline_verdict deadline_passed(struct worker *worker, struct record *reco
 
     if (conn_has_output(record, head))
         return write_passed(worker, record);
+    if (step == EXCHANGE_STREAM)
+        return DEADLINE_DRIVE;
     *reason = SLICE_LITERAL("request_timeout");
     if (step == EXCHANGE_READ_BODY) {
         if (rate_deadline(worker, record, TIMING_BODY) <= worker->now_ns)

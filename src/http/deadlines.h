@@ -33,6 +33,7 @@ void deadline_revived(struct worker *worker, struct record *record);
 enum deadline_verdict {
     DEADLINE_MOVED,  /* there is time left after all; a new deadline is set */
     DEADLINE_ANSWER, /* 408, with *reason (static) */
+    DEADLINE_DRIVE,  /* the next bit of a response is due */
     DEADLINE_CLOSE,  /* without a word: nothing was asked, or nobody listens */
 };
 /* The record's deadline has passed. */

@@ -14,6 +14,8 @@ struct slice etag_write(const struct etag_source *source, char out[ETAG_SIZE])
     if (source->coding != CODING_IDENTITY) {
         text_add(&text, SLICE_LITERAL("-"));
         text_add(&text, coding_token(source->coding));
+        if (source->maker)
+            text_add_f(&text, "%" PRIx32, source->maker);
     }
     text_add(&text, SLICE_LITERAL("\""));
     MUST(!text.overflow);

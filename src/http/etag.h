@@ -19,9 +19,10 @@ struct etag_source {
     uint32_t modified_ns; /* the part below a second */
     uint64_t inode;
     enum coding coding;
+    uint32_t maker; /* who made the coding; 0: nobody, it is a file as it lies there */
 };
 
-#define ETAG_SIZE 80 /* the longest tag of ours and a NUL */
+#define ETAG_SIZE 88 /* the longest tag of ours and a NUL */
 
 /* Writes the tag, quotes included, and returns it (in `out`, NUL-terminated). */
 struct slice etag_write(const struct etag_source *source, char out[ETAG_SIZE]);

@@ -90,7 +90,7 @@ static int step_read_head(struct exchange *exchange)
     enum h1_refusal refusal;
     uint32_t length = 0;
 
-    if (!input.length)
+    if (!input.length || worker_side(exchange->worker, exchange->record)->is_working)
         return 0;
     if (!finds_head(exchange, input, &length, &refusal)) {
         end_transaction(exchange); /* how far was looked */
@@ -108,6 +108,8 @@ static int step_read_head(struct exchange *exchange)
         state->flags = 0;
         request_refuse(exchange, refusal);
     }
+    if (!exchange->failed)
+        worker_side(exchange->worker, exchange->record)->postponed = 0;
     end_transaction(exchange);
     return 1;
 }
@@ -189,6 +191,17 @@ static int step_send(struct exchange *exchange)
     return 1;
 }
 
+static int step_stream(struct exchange *exchange)
+{
+    if (exchange->worker->now_ns < exchange->state->handler_state[EXCHANGE_STREAM_DUE])
+        return 0;
+    request_blame_begins(exchange);
+    request_handler(exchange)->tick(exchange);
+    request_blame_ends(exchange);
+    end_transaction(exchange);
+    return 1;
+}
+
 /* --- closing --- */
 
 /* Also after a death in the middle of it: a second FIN is none. */
@@ -230,12 +243,11 @@ static void close_after_response(struct worker *worker, struct record *record)
 static int take_step(struct worker *worker, struct record *record, int *failed)
 {
     struct exchange exchange = exchange_begin(worker, record);
-    /* A plain-fork build has no spare to undo to, and an answer may not fit behind others in the ring. */
-    const int is_saved = !ARENA_SHARED && conn_has_output(record, exchange.head);
+    /* A plain-fork build has no spare to undo to. */
     struct record_head saved;
     int got_on = 0;
 
-    if (is_saved)
+    if (!ARENA_SHARED)
         saved = *exchange.head;
     switch ((enum exchange_step)exchange.state->step) {
     case EXCHANGE_READ_HEAD:
@@ -244,6 +256,9 @@ static int take_step(struct worker *worker, struct record *record, int *failed)
     case EXCHANGE_READ_BODY:
         got_on = step_read_body(&exchange);
         break;
+    case EXCHANGE_STREAM:
+        got_on = step_stream(&exchange);
+        break;
     case EXCHANGE_SEND:
         got_on = step_send(&exchange);
         break;
@@ -251,13 +266,32 @@ static int take_step(struct worker *worker, struct record *record, int *failed)
     case EXCHANGE_LINGER:
         break;
     }
-    if (is_saved && exchange.failed)
+    if (exchange.failed)
+        conn_undo(worker, exchange.head, ARENA_SHARED ? record_head(record) : &saved);
+    if (exchange.failed && !ARENA_SHARED)
         *exchange.head = saved;
-    *failed = exchange.failed;
+    *failed = exchange.failed && !exchange.postponed;
     return got_on;
 }
 
 enum outcome { GO_ON, REST, CLOSED };
+
+/* A part of the response is sent: the next one. */
+static enum outcome next_part(struct worker *worker, struct record *record)
+{
+    const uint32_t plan_block = record_head(record)->plan_block;
+    struct exchange exchange = exchange_begin(worker, record);
+
+    request_handler(&exchange)->more(&exchange);
+    if (exchange.failed) {
+        worker_again_later(worker, record);
+        return REST;
+    }
+    record_commit(record);
+    if (!record_head(record)->plan_block)
+        conn_give_plan(worker, plan_block);
+    return GO_ON;
+}
 
 static enum outcome flush(struct worker *worker, struct record *record)
 {
@@ -271,6 +305,8 @@ static enum outcome flush(struct worker *worker, struct record *record)
     }
     if (exchange_seen(record)->step != EXCHANGE_SEND)
         return GO_ON;
+    if (record_head(record)->plan_block)
+        return next_part(worker, record);
     if (exchange_seen(record)->flags & EXCHANGE_CLOSE) {
         close_after_response(worker, record);
         return CLOSED;
@@ -279,10 +315,18 @@ static enum outcome flush(struct worker *worker, struct record *record)
     return GO_ON;
 }
 
+/* What the client sends meanwhile waits in its socket. */
+static int is_busy_otherwise(struct worker *worker, const struct record *record)
+{
+    const enum exchange_step step = (enum exchange_step)exchange_seen(record)->step;
+
+    return step == EXCHANGE_HANDLE || step == EXCHANGE_STREAM || worker_side(worker, record)->is_working;
+}
+
 /* The peer sends no more. What it sent was answered, unless it broke off in the middle. */
 static enum outcome input_ended(struct worker *worker, struct record *record)
 {
-    if (exchange_seen(record)->step == EXCHANGE_HANDLE)
+    if (is_busy_otherwise(worker, record))
         return REST;
     end_connection(worker, record, LOG_END_CLIENT_CLOSED);
     return CLOSED;
@@ -294,7 +338,7 @@ static enum outcome fill(struct worker *worker, struct record *record)
 
     if (record_head(record)->end_of_input)
         return input_ended(worker, record);
-    if (!worker_side(worker, record)->readable || exchange_seen(record)->step == EXCHANGE_HANDLE)
+    if (!worker_side(worker, record)->readable || is_busy_otherwise(worker, record))
         return REST;
     result = conn_fill(worker, record);
     if (result >= 0)
@@ -460,6 +504,9 @@ void exchange_expired(struct worker *worker, struct record *record)
     case DEADLINE_ANSWER:
         answer_timeout(worker, record, reason);
         break;
+    case DEADLINE_DRIVE:
+        drive(worker, record);
+        break;
     case DEADLINE_CLOSE:
         end_connection(worker, record, LOG_END_TIMEOUT);
         break;
@@ -535,6 +582,7 @@ static int skip_request(struct exchange *exchange)
     exchange->head->taken += length;
     state->scanned = 0;
     exchange->request = &request;
+    (void)route_site(exchange, &request); /* its log */
     return 1;
 }
 
@@ -545,7 +593,8 @@ void exchange_blamed(struct worker *worker, struct record *record)
     struct slice id;
     int can_go_on;
 
-    if (step == EXCHANGE_SEND || step == EXCHANGE_LINGER || exchange.head->crashes > 0) {
+    if (step == EXCHANGE_STREAM || step == EXCHANGE_SEND || step == EXCHANGE_LINGER ||
+        exchange.head->crashes > 0) {
         log_event(LOG_WARN, LOG_EV_REQUEST_POISONED, "fd=%u crashes=%u outcome=closed",
                   arena_number(&worker->arena, record), exchange.head->crashes + 1u);
         worker->arena.page->poisoned++;

@@ -30,6 +30,7 @@
     X(READ_HEAD, "reading a request head, or idle between two")                                              \
     X(READ_BODY, "the handler takes the request body")                                                       \
     X(HANDLE, "the handler works elsewhere (a pool thread)")                                                 \
+    X(STREAM, "the handler makes the response bit by bit, as time goes on")                                  \
     X(SEND, "the response is being sent")                                                                    \
     X(LINGER, "our FIN is sent; what still comes is read and forgotten")
 
@@ -81,6 +82,11 @@ struct handler {
     void (*end)(struct exchange *exchange);
     /* After a revival in HANDLE: the job is gone with its thread; start it again. */
     void (*resume)(struct exchange *exchange);
+    /* Everything made of a response with a plan is sent: conn_put_part, or the head's plan_block becomes 0 with the last
+     * part. What it needs is in the plan and in handler_state; another process may have begun. */
+    void (*more)(struct exchange *exchange);
+    /* In STREAM, when its time has come: exchange_stream_put or exchange_stream_end. May be NULL. */
+    void (*tick)(struct exchange *exchange);
 };
 
 #define HTTP_HANDLERS_MAX 8
@@ -113,9 +119,10 @@ struct exchange {
     const struct http_route *route;            /* what answers */
     const struct route_request *route_request; /* the request as routes see it */
     struct slice path, query;                  /* after the route's edits; the path decoded */
-    int failed; /* no memory: nothing of this transaction counts, try again later */
+    int failed;    /* no memory: nothing of this transaction counts, try again later */
+    int postponed; /* failed on purpose: exchange_postpone */
     /* for the account */
-    const struct http_route *log_route; /* whose log the line goes to; NULL: the one around all sites */
+    const struct http_route *log_route; /* whose log the line goes to; NULL: as exchange_settings says */
     struct slice reason;                /* of an error of ours: static; or empty */
     int responded;                      /* in this transaction */
     uint32_t note_before;               /* the note's block, when the transaction began */
@@ -146,6 +153,28 @@ WARN_UNUSED int exchange_respond_page(struct exchange *exchange, int status, str
 /* Answers with file bytes; takes one use of fd. */
 void exchange_respond_file(struct exchange *exchange, int status, struct slice type, struct slice fields,
                            int fd, uint64_t offset, uint64_t length);
+/* Answers with parts of one file, of which only the first is made now: `text` and the file's bytes behind it; takes one use
+ * of the descriptor. `plan` (up to ARENA_BLOCK_SIZE bytes) is kept in the arena; the handler's `more` goes on by it.
+ * `length`: of all parts together. */
+struct exchange_part {
+    int fd;
+    uint64_t offset, length;
+};
+void exchange_respond_parts(struct exchange *exchange, int status, struct slice type, struct slice fields,
+                            uint64_t length, struct slice text, const struct exchange_part *part,
+                            struct slice plan);
+/* For begin, instead of an answer: the request is put off until somebody (http/errand.h) clears is_working and calls
+ * worker_again. Nothing was begun: the head stays in the ring and is looked at anew then, or by the next worker. 1; 0: it
+ * was put off often enough and is to be answered now. */
+WARN_UNUSED int exchange_postpone(struct exchange *exchange);
+/* Begins a response whose length nobody knows yet; the handler's tick() is called at due_ns (CLOCK_MONOTONIC), by whichever
+ * worker lives then. What it needs is to lie in handler_state, of which the last word is the exchange's. */
+#define EXCHANGE_STREAM_DUE 3
+void exchange_respond_stream(struct exchange *exchange, struct slice type, struct slice fields,
+                             uint64_t due_ns);
+/* A part of the body, not empty, and when the next one is due. */
+void exchange_stream_put(struct exchange *exchange, struct slice data, uint64_t due_ns);
+void exchange_stream_end(struct exchange *exchange);
 /* Goes on to READ_BODY: the handler's body() and end() follow. */
 void exchange_want_body(struct exchange *exchange);
 /* Goes to HANDLE: the handler will call exchange_reopen and exchange_finish from a job's `done`. */
@@ -185,6 +214,8 @@ struct exchange exchange_begin(struct worker *worker, struct record *record);
 /* The route itself, likewise. */
 const struct http_route *exchange_route(const struct http *http, const struct exchange_state *state);
 
+/* Finds the site of a request, whose settings count from then on; NULL: there is none. */
+const struct http_site *route_site(struct exchange *exchange, const struct h1_head *request);
 /* Finds the site and the route of a request, changes its path as they say, and calls `serve` with all of it filled in; or
  * answers itself: 404, 413, 500, `respond`, `redirect`. */
 void route_exchange(struct exchange *exchange, const struct h1_head *request,

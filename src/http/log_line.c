@@ -1,5 +1,7 @@
 #include "http/log_line.h"
 
+#include "http/escape.h"
+
 #include <stdio.h>
 #include <time.h>
 
@@ -61,32 +63,10 @@ static struct slice cut(struct slice text)
     return (struct slice){text.at, text.length < LOG_FIELD_MAX ? text.length : LOG_FIELD_MAX};
 }
 
-static int is_plain(unsigned char c)
-{
-    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
-}
-
-static void add_escaped(struct text *line, struct slice text)
-{
-    size_t from = 0;
-
-    for (size_t at = 0; at <= text.length; at++) {
-        if (at < text.length && is_plain((unsigned char)text.at[at]))
-            continue;
-        text_add(line, (struct slice){text.at + from, at - from});
-        if (at < text.length)
-            text_add_f(line, "\\x%02X", (unsigned char)text.at[at]);
-        from = at + 1;
-    }
-}
-
 static void add_quoted(struct text *line, struct slice text)
 {
     text_add(line, SLICE_LITERAL("\""));
-    if (text.length)
-        add_escaped(line, cut(text));
-    else
-        text_add(line, SLICE_LITERAL("-"));
+    escape_add_log(line, cut(text));
     text_add(line, SLICE_LITERAL("\""));
 }
 
@@ -113,9 +93,9 @@ static void begin_combined(const struct log_request *request, struct text *befor
         text_add(before, SLICE_LITERAL(" \"-\""));
     } else {
         text_add(before, SLICE_LITERAL(" \""));
-        add_escaped(before, cut(request->method));
+        escape_add_log(before, cut(request->method));
         text_add(before, SLICE_LITERAL(" "));
-        add_escaped(before, cut(request->target));
+        escape_add_log(before, cut(request->target));
         text_add(before,
                  request->version_minor ? SLICE_LITERAL(" HTTP/1.1\"") : SLICE_LITERAL(" HTTP/1.0\""));
     }

@@ -12,7 +12,8 @@
 #include <unistd.h>
 
 #define FIELDS_SIZE 4096u /* of all lines that a configuration may change */
-#define HEAD_MAX 512u     /* of the others */
+#define LENGTH_UNKNOWN UINT64_MAX
+#define HEAD_MAX 512u /* of the others */
 #define HEAD_SIZE (HEAD_MAX + FIELDS_SIZE)
 _Static_assert(HEAD_SIZE <= EXCHANGE_HEAD_MAX && EXCHANGE_HEAD_MAX + EXCHANGE_BODY_MAX <= ARENA_BLOCK_SIZE,
                "a response that is not a file fits into the ring");
@@ -88,7 +89,9 @@ static void make_head(struct exchange *exchange, struct text *text, int status, 
     text_add(text, http_date_now(exchange->http));
     text_add(text, SLICE_LITERAL("\r\n"));
     add_fields(exchange, text, type, fields);
-    if (says_length(status))
+    if (length == LENGTH_UNKNOWN && !(exchange->state->flags & EXCHANGE_HTTP_1_0))
+        text_add(text, SLICE_LITERAL("Transfer-Encoding: chunked\r\n"));
+    else if (length != LENGTH_UNKNOWN && says_length(status))
         add_number_line(text, "Content-Length: ", length);
     if (exchange->state->flags & EXCHANGE_CLOSE)
         text_add(text, SLICE_LITERAL("Connection: close\r\n"));
@@ -246,6 +249,103 @@ void exchange_respond_file(struct exchange *exchange, int status, struct slice t
     if (length && !(exchange->state->flags & EXCHANGE_HEAD_ONLY))
         conn_put_file(exchange->worker, exchange->head, fd, offset, length);
     response_made(exchange, status, from, text.length);
+}
+
+void exchange_respond_parts(struct exchange *exchange, int status, struct slice type, struct slice fields,
+                            uint64_t length, struct slice text, const struct exchange_part *part,
+                            struct slice plan)
+{
+    const uint64_t from = exchange->head->made;
+    char memory[HEAD_SIZE];
+    struct text head;
+    void *block;
+
+    MUST(fields.length <= EXCHANGE_FIELDS_MAX && plan.length <= ARENA_BLOCK_SIZE);
+    MUST(!(exchange->state->flags & EXCHANGE_HEAD_ONLY)); /* ranges are of GET, RFC 9110 section 14.2 */
+    decide_close(exchange);
+    text_init(&head, memory, sizeof memory);
+    make_head(exchange, &head, status, type, fields, length);
+    if (head.overflow) {
+        too_large(exchange);
+        return;
+    }
+    block = conn_take_plan(exchange->worker, exchange->head);
+    if (!block || put_both(exchange, (struct slice){head.at, head.length}, text)) {
+        exchange->failed = 1;
+        return;
+    }
+    memcpy(block, plan.at, plan.length);
+    conn_put_file(exchange->worker, exchange->head, part->fd, part->offset, part->length);
+    response_made(exchange, status, from, head.length);
+}
+
+#define POSTPONED_MAX 8 /* then it is answered, even if that takes a while */
+
+int exchange_postpone(struct exchange *exchange)
+{
+    struct conn_side *side = worker_side(exchange->worker, exchange->record);
+
+    if (side->postponed >= POSTPONED_MAX)
+        return 0;
+    side->postponed++;
+    side->is_working = 1;
+    exchange->failed = exchange->postponed = 1;
+    return 1;
+}
+
+void exchange_respond_stream(struct exchange *exchange, struct slice type, struct slice fields,
+                             uint64_t due_ns)
+{
+    const uint64_t from = exchange->head->made;
+    char memory[HEAD_SIZE];
+    struct text text;
+
+    decide_close(exchange);
+    if (exchange->state->flags & EXCHANGE_HTTP_1_0) /* has no chunks: the end of the connection is the end */
+        exchange->state->flags |= EXCHANGE_CLOSE;
+    text_init(&text, memory, sizeof memory);
+    make_head(exchange, &text, 200, type, fields, LENGTH_UNKNOWN);
+    if (text.overflow) {
+        too_large(exchange);
+        return;
+    }
+    if (conn_put(exchange->worker, exchange->record, exchange->head, (struct slice){text.at, text.length})) {
+        exchange->failed = 1;
+        return;
+    }
+    response_made(exchange, 200, from, text.length);
+    if (exchange->state->flags & EXCHANGE_HEAD_ONLY)
+        return;
+    exchange->state->step = EXCHANGE_STREAM;
+    exchange->state->handler_state[EXCHANGE_STREAM_DUE] = due_ns;
+}
+
+/* RFC 9112 section 7.1. */
+void exchange_stream_put(struct exchange *exchange, struct slice data, uint64_t due_ns)
+{
+    const int is_chunked = !(exchange->state->flags & EXCHANGE_HTTP_1_0);
+    char memory[1024];
+    struct text text;
+
+    MUST(data.length && data.length < sizeof memory - 16);
+    text_init(&text, memory, sizeof memory);
+    if (is_chunked)
+        text_add_f(&text, "%zx\r\n", data.length);
+    text_add(&text, data);
+    if (is_chunked)
+        text_add_c(&text, "\r\n");
+    exchange->state->handler_state[EXCHANGE_STREAM_DUE] = due_ns;
+    if (put_both(exchange, (struct slice){text.at, text.length}, (struct slice){"", 0}))
+        exchange->failed = 1;
+}
+
+void exchange_stream_end(struct exchange *exchange)
+{
+    const int is_chunked = !(exchange->state->flags & EXCHANGE_HTTP_1_0);
+
+    exchange->state->step = EXCHANGE_SEND;
+    if (is_chunked && put_both(exchange, SLICE_LITERAL("0\r\n\r\n"), (struct slice){"", 0}))
+        exchange->failed = 1;
 }
 
 void exchange_want_body(struct exchange *exchange)

@@ -39,6 +39,7 @@ static void inherit_settings(struct route_settings *own, const struct route_sett
     INHERIT(ROUTE_GIVES_COMPRESS, compress);
     INHERIT(ROUTE_GIVES_COMPRESS, compress_types);
     INHERIT(ROUTE_GIVES_COMPRESS, compress_type_count);
+    INHERIT(ROUTE_GIVES_COMPRESS_MIN, compress_min);
     INHERIT(ROUTE_GIVES_CACHE, cache_control);
     INHERIT(ROUTE_GIVES_MAX_BODY, max_body);
     INHERIT(ROUTE_GIVES_MIN_BODY_RATE, min_body_rate);

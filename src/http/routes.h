@@ -32,6 +32,7 @@
     X(FILES, "files")                                                                                        \
     X(RESPOND, "respond")                                                                                    \
     X(REDIRECT, "redirect")                                                                                  \
+    X(DEMO, "demo")                                                                                          \
     X(STATUS, "status")                                                                                      \
     X(METRICS, "metrics")                                                                                    \
     X(READY, "ready")
@@ -84,6 +85,7 @@ struct route_settings {
     const struct slice
         *compress_types; /* LISTED: "text/html", or "text/" and a star for all of a kind; lower case */
     size_t compress_type_count;
+    uint64_t compress_min;     /* bytes; smaller files are sent as they are */
     const char *cache_control; /* value of Cache-Control for 200, 206 and 304; NULL: none */
 
     /* Requests. */
@@ -109,6 +111,7 @@ enum route_given {
     ROUTE_GIVES_MIN_BODY_RATE = 256,
     ROUTE_GIVES_MIN_WRITE_RATE = 512,
     ROUTE_GIVES_ACCESS_LOG = 1024,
+    ROUTE_GIVES_COMPRESS_MIN = 2048,
 };
 
 struct http_route {

@@ -145,6 +145,13 @@ static int apply_ready(void *into, const struct conf_statement *statement, void 
     return 0;
 }
 
+static int apply_demo(void *into, const struct conf_statement *statement, void **child)
+{
+    (void)child;
+    (void)!take_answer(into, statement, ROUTE_DEMO);
+    return 0;
+}
+
 /* --- the path before --- */
 
 static struct route_edit *add_edit(struct block_build *block, const struct conf_statement *statement)
@@ -252,6 +259,15 @@ static const struct directive directives[] = {
                "stop on: for whoever spreads the load.",
         .example = IN_A_ROUTE("ready"),
         .apply = apply_ready,
+    },
+    {
+        .name = "demo",
+        .contexts = IN_ROUTE,
+        .doc = "For the demonstration alone: a stream that ticks, and a worker killed for whoever asks. It "
+               "answers "
+               "nobody but clients on this machine, under a name of this machine.",
+        .example = IN_A_ROUTE("demo"),
+        .apply = apply_demo,
     },
     {
         .name = "strip",

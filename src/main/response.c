@@ -128,6 +128,68 @@ static int apply_fallback(void *into, const struct conf_statement *statement, vo
     return 0;
 }
 
+static int apply_listing(void *into, const struct conf_statement *statement, void **child)
+{
+    struct http_route *route = ((struct block_build *)into)->route;
+    (void)child;
+    route->settings.listing = (int)NUMBER_OF(statement, 0);
+    route->given |= ROUTE_GIVES_LISTING;
+    return 0;
+}
+
+/* "text/html", "text/" and a star; in lower case, as types are compared. */
+static int is_type_pattern(const char *text)
+{
+    const char *slash = strchr(text, '/');
+    if (!slash || slash == text || !slash[1] || strchr(slash + 1, '/'))
+        return 0;
+    for (const char *c = text; *c; c++) {
+        if (*c == '*' ? c != slash + 1 || c[1] : !strchr("abcdefghijklmnopqrstuvwxyz0123456789/.+-_", *c))
+            return 0;
+    }
+    return 1;
+}
+
+enum { COMPRESS_OFF, COMPRESS_ON }; /* the words; otherwise a type */
+static const char *const compress_words[] = {[COMPRESS_OFF] = "off", [COMPRESS_ON] = "on", NULL};
+
+static int apply_compress(void *into, const struct conf_statement *statement, void **child)
+{
+    struct block_build *block = into;
+    struct route_settings *settings = &block->route->settings;
+    int words = 0;
+    (void)child;
+    block->route->given |= ROUTE_GIVES_COMPRESS;
+    for (size_t i = 0; i < statement->counts[0]; i++) {
+        const struct conf_value *value = &statement->values[0][i];
+        if (value->word >= 0)
+            words++;
+        else if (!is_type_pattern(value->text))
+            conf_refuse_value(statement, value, "such as text/html or text/*",
+                              "\"%.200s\" is no media type in lower case", value->text);
+    }
+    if (words && statement->counts[0] > 1)
+        conf_refuse(statement, "usage: compress on, compress off, or compress TYPE...",
+                    "\"on\" and \"off\" stand alone");
+    if (words) {
+        settings->compress =
+            statement->values[0][0].word == COMPRESS_ON ? ROUTE_COMPRESS_ON : ROUTE_COMPRESS_OFF;
+        return 0;
+    }
+    settings->compress = ROUTE_COMPRESS_LISTED;
+    return build_take_words(block->build, statement, 0, &settings->compress_types,
+                            &settings->compress_type_count);
+}
+
+static int apply_compress_min(void *into, const struct conf_statement *statement, void **child)
+{
+    struct http_route *route = ((struct block_build *)into)->route;
+    (void)child;
+    route->settings.compress_min = NUMBER_OF(statement, 0);
+    route->given |= ROUTE_GIVES_COMPRESS_MIN;
+    return 0;
+}
+
 /* --- responses --- */
 
 /* What the server itself says of a message's length and of the connection, and nobody else can know. */
@@ -265,6 +327,42 @@ static const struct directive directives[] = {
         .example = IN_A_SITE("precompressed on"),
         .default_text = "`off`",
         .apply = apply_precompressed,
+    },
+    {
+        .name = "listing",
+        .contexts = IN_SITE | IN_ROUTE,
+        .arguments = {{.name = "SWITCH", .kind = CONF_ON_OFF}},
+        .doc =
+            "Whether a folder without an index file answers with a list of what is in it: a page that can be "
+            "sorted, or JSON for those who accept that rather than HTML. Names that begin with a dot are "
+            "left "
+            "out unless `hidden allow`.",
+        .example = IN_A_SITE("listing on"),
+        .default_text = "`off`: 404",
+        .apply = apply_listing,
+    },
+    {
+        .name = "compress",
+        .contexts = IN_SITE | IN_ROUTE,
+        .arguments = {{.name = "TYPE", .kind = CONF_WORD, .words = compress_words, .repeat = 1}},
+        .doc =
+            "Whether files are compressed for those who accept it: with Brotli, Zstandard or gzip, whichever "
+            "the client prefers, in this order. `on`: the usual types of text. Otherwise the media types, "
+            "such as "
+            "`text/html` or `text/*`. A file is compressed once and kept for a while, 64 MiB of them in each "
+            "worker; files above 4 MiB are sent as they are.",
+        .example = IN_A_SITE("compress on"),
+        .default_text = "`off`",
+        .apply = apply_compress,
+    },
+    {
+        .name = "compress_min",
+        .contexts = IN_SITE | IN_ROUTE,
+        .arguments = {{.name = "SIZE", .kind = CONF_SIZE, .max = 1 << 30}},
+        .doc = "Files smaller than this are not compressed.",
+        .example = IN_A_SITE("compress on\n    compress_min 256"),
+        .default_text = "`1k`",
+        .apply = apply_compress_min,
     },
     {
         .name = "cache",

@@ -1,6 +1,7 @@
 #include "main/service.h"
 
 #include "base/log.h"
+#include "handler/demo/demo.h"
 #include "handler/files/files.h"
 #include "handler/status/status.h"
 #include "http/exchange.h"
@@ -12,7 +13,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { HANDLER_FILES, HANDLER_STATUS, HANDLER_METRICS, HANDLER_READY, HANDLER_TESTING };
+enum { HANDLER_FILES, HANDLER_STATUS, HANDLER_METRICS, HANDLER_READY, HANDLER_DEMO, HANDLER_TESTING };
 
 struct application {
     struct http http; /* first: worker->application is used as struct http by the class */
@@ -65,6 +66,8 @@ static int service_start(struct worker *worker, int snapshot_fd)
     http->handlers[HANDLER_STATUS] = &status_handler;
     http->handlers[HANDLER_METRICS] = &metrics_handler;
     http->handlers[HANDLER_READY] = &ready_handler;
+    http->handlers[HANDLER_DEMO] = &demo_handler;
+    http->by_answer[ROUTE_DEMO] = HANDLER_DEMO;
     http->by_answer[ROUTE_STATUS] = HANDLER_STATUS;
     http->by_answer[ROUTE_METRICS] = HANDLER_METRICS;
     http->by_answer[ROUTE_READY] = HANDLER_READY;

@@ -52,7 +52,8 @@ static int make_outermost_route(struct http_config *http)
                                                     .index_count = 1,
                                                     .max_body = DEFAULT_MAX_BODY,
                                                     .min_body_rate = DEFAULT_MIN_RATE,
-                                                    .min_write_rate = DEFAULT_MIN_RATE};
+                                                    .min_write_rate = DEFAULT_MIN_RATE,
+                                                    .compress_min = 1024};
     return 0;
 }
 

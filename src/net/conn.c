@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "core/ledger.h"
+#include "net/warm.h"
 
 #include <errno.h>
 #include <linux/sockios.h>
@@ -166,6 +167,51 @@ void conn_put_file(struct worker *worker, struct record_head *head, int fd, uint
     head->made += length;
 }
 
+void *conn_take_plan(struct worker *worker, struct record_head *head)
+{
+    MUST(!head->plan_block);
+    return take_block(worker, &head->plan_block) ? NULL : arena_block(&worker->arena, head->plan_block - 1);
+}
+
+const void *conn_plan(struct worker *worker, const struct record_head *head)
+{
+    MUST(head->plan_block);
+    return arena_block(&worker->arena, head->plan_block - 1);
+}
+
+void conn_give_plan(struct worker *worker, uint32_t plan_block)
+{
+    worker_give_block(worker, plan_block);
+}
+
+void conn_undo(struct worker *worker, const struct record_head *head, const struct record_head *kept)
+{
+    if (head->out_block && head->out_block != kept->out_block)
+        worker_give_block(worker, head->out_block);
+    if (head->plan_block && head->plan_block != kept->plan_block)
+        worker_give_block(worker, head->plan_block);
+    if (head->file_fd >= 0 && head->file_fd != kept->file_fd)
+        worker_file_drop(worker, head->file_fd);
+}
+
+int conn_put_part(struct worker *worker, struct record *record, struct record_head *head, struct slice text,
+                  uint64_t offset, uint64_t length)
+{
+    const int fd = head->file_fd;
+    int result;
+
+    MUST(fd >= 0 && !conn_has_output(record, head));
+    head->file_fd = -1;
+    result = conn_put(worker, record, head, text);
+    head->file_fd = fd;
+    if (result)
+        return result;
+    head->file_from = head->made;
+    head->file_offset = offset;
+    head->made += length;
+    return 0;
+}
+
 static ssize_t flush_ring(struct worker *worker, struct record *record, const struct record_head *head,
                           uint64_t end)
 {
@@ -183,13 +229,17 @@ static size_t file_piece(uint64_t left)
     return left < SEND_SHARE ? left : SEND_SHARE;
 }
 
+/* -EINPROGRESS: a pool thread reads what is to be sent; worker_again will be called. */
 static ssize_t flush_file(struct worker *worker, struct record *record, const struct record_head *head)
 {
-    uint64_t length = head->made - record->tx;
-    ssize_t count =
-        ledger_sendfile(worker->intent, record, (int)arena_number(&worker->arena, record), head->file_fd,
-                        head->file_offset + (record->tx - head->file_from), file_piece(length));
+    const uint64_t offset = head->file_offset + (record->tx - head->file_from);
+    const uint64_t left = head->made - record->tx, length = left < SEND_SHARE ? left : SEND_SHARE;
+    ssize_t count;
 
+    if (warm_wait(worker, record, head->file_fd, offset, length))
+        return -EINPROGRESS;
+    count = ledger_sendfile(worker->intent, record, (int)arena_number(&worker->arena, record), head->file_fd,
+                            offset, file_piece(left));
     return count ? count : -ENODATA;
 }
 
@@ -209,6 +259,8 @@ int conn_flush(struct worker *worker, struct record *record)
         }
         if (count == -ENODATA)
             return ERR_IO;
+        if (count == -EINPROGRESS)
+            return ERR_BUSY;
         if (count < 0 && count != -EINTR)
             return error_of(count);
         if (record->tx >= share_end && record->tx < head->made) {
@@ -225,6 +277,8 @@ int conn_drains(struct worker *worker, struct record *record)
     const uint64_t before = side->sent_seen;
     int waiting = 0;
 
+    if (side->is_warming)
+        return 1; /* it is our turn, not theirs */
     if (ioctl((int)arena_number(&worker->arena, record), SIOCOUTQ, &waiting))
         return 0;
     side->sent_seen = record->tx - (uint64_t)waiting;
@@ -235,7 +289,7 @@ void conn_settle(struct worker *worker, struct record *record)
 {
     const struct record_head *now = record_head(record);
     int in_done = now->in_block && !conn_input_length(record, now);
-    int out_done = (now->out_block || now->file_fd >= 0) && !conn_has_output(record, now);
+    int out_done = (now->out_block || now->file_fd >= 0) && !conn_has_output(record, now) && !now->plan_block;
     struct record_head *head, before = *now;
 
     if (!in_done && !out_done)

@@ -39,8 +39,24 @@ WARN_UNUSED int conn_put(struct worker *worker, struct record *record, struct re
  * (worker_file_use); nothing can be put until the file is through. */
 void conn_put_file(struct worker *worker, struct record_head *head, int fd, uint64_t offset, uint64_t length);
 
+/* A response of several parts of one file goes on by its plan: a block of the arena, named by the head, that holds what is
+ * still to come. The file stays the head's until the plan is given back.
+ *
+ * Takes a block for the plan: its ARENA_BLOCK_SIZE bytes, to be written before the commit; NULL: no memory. */
+void *conn_take_plan(struct worker *worker, struct record_head *head);
+/* The plan of a head that has one. */
+const void *conn_plan(struct worker *worker, const struct record_head *head);
+/* The plan was carried out, and that is committed. */
+void conn_give_plan(struct worker *worker, uint32_t plan_block);
+/* The head will not be committed: gives back what it has taken since record_begin, `kept` being the head that counts. */
+void conn_undo(struct worker *worker, const struct record_head *head, const struct record_head *kept);
+/* Everything made so far is sent: appends `text`, and [offset, offset + length) of the same file behind it. 0 or
+ * ERR_NO_MEMORY. */
+WARN_UNUSED int conn_put_part(struct worker *worker, struct record *record, struct record_head *head,
+                              struct slice text, uint64_t offset, uint64_t length);
+
 /* Sends what is made, up to a fair amount. 0: all is sent; ERR_AGAIN: the socket is full (an edge will come);
- * ERR_BUSY: had its share, others first (worker_again was called); ERR_IO: the file is shorter than promised;
+ * ERR_BUSY: had its share, others first, or a pool thread reads the file (worker_again is or will be called); ERR_IO: the file is shorter than promised;
  * ERR_RESET and others: the connection is gone. */
 WARN_UNUSED int conn_flush(struct worker *worker, struct record *record);
 

@@ -4,13 +4,16 @@ looking at processes without asking the server."""
 import json
 import os
 import pathlib
+import random
 import re
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 import holdfast
+from clients import word
 
 SOAK = os.environ.get("HOLDFAST_SOAK") == "1"
 # How connections are accepted. Where a check takes a sample, it is not the first of them alone.
@@ -30,6 +33,8 @@ listen [::1]:{port} {
 }
 site 127.0.0.1:{port} [::1]:{port} unix:{folder}/site.sock {
     files {documents}
+    listing on
+    compress on
 }
 """
 
@@ -80,6 +85,35 @@ class Load:
             f"clients noticed {noticed}, seed {result['seed']}:\n" + "\n".join(result["examples"])
         assert result["reconnects"] == 0, f"{result['reconnects']} reconnects"
         return result
+
+
+# Kills beside a test
+
+
+class Killing(threading.Thread):
+    """Kills workers at moments drawn by lot, as long as it is entered; `kills` counts them."""
+
+    def __init__(self, server, seed):
+        super().__init__(daemon=True)
+        self.server, self.random, self.kills, self.is_over = server, random.Random(seed), 0, threading.Event()
+
+    def run(self):
+        while not self.is_over.wait(self.random.uniform(0.001, 0.05)):
+            for pid in holdfast.descendants(self.server.pid):
+                if word(pid, 1) == "keeper" and holdfast.descendants(pid):
+                    try:
+                        os.kill(next(iter(holdfast.descendants(pid))), signal.SIGKILL)
+                        self.kills += 1
+                    except (ProcessLookupError, StopIteration):
+                        pass
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.is_over.set()
+        self.join()
 
 
 # Sweeps

@@ -1,6 +1,7 @@
 #include "crash/scenario.h"
 
 #include "crash/scenario_refusals.h"
+#include "crash/scenario_files.h"
 #include "crash/talk.h"
 #include "tools/documents.h"
 #include "tools/victim.h"
@@ -336,6 +337,12 @@ const struct scenario_part scenario_parts[] = {
     {"early-answer", 0, 0, run_early_answer},
     {"refused", 0, 0, run_refused},
     {"refused-chunk", 1, 0, run_refused_chunk},
+    {"ranges", 0, 0, files_ranges},
+    {"parts", 0, 0, files_several_ranges},
+    {"brotli", 0, 0, files_brotli},
+    {"zstd", 0, 0, files_zstd},
+    {"gzip", 0, 0, files_gzip},
+    {"listing", 0, 0, files_listing},
 };
 const size_t scenario_part_count = sizeof scenario_parts / sizeof scenario_parts[0];
 

@@ -246,3 +246,26 @@ void talk_expect_quiet(struct talk *talk)
         talk_fail("%s: %s after the last answer", talk->target->text,
                   length == 0 ? "the end" : strerror(errno));
 }
+
+void talk_expect_response(struct talk *talk, int status)
+{
+    talk_read_head(talk, status);
+}
+
+void talk_expect_bytes(struct talk *talk, unsigned document, uint64_t at, uint64_t end)
+{
+    talk_read_body(talk, document, at, end);
+}
+
+void talk_read(struct talk *talk, void *out, size_t length)
+{
+    char *to = out;
+    while (length > 0) {
+        talk_fill(talk, "a body");
+        size_t run = talk->have - talk->taken < length ? talk->have - talk->taken : length;
+        memcpy(to, talk->buffer + talk->taken, run);
+        talk->taken += run;
+        to += run;
+        length -= run;
+    }
+}

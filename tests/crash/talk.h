@@ -50,6 +50,12 @@ void talk_expect_hash(struct talk *talk, uint64_t length, uint64_t hash);
 void talk_expect_status(struct talk *talk, int status);
 /* The interim response that asks for the body, once. */
 void talk_expect_continue(struct talk *talk);
+/* The next answer's head; talk->response has it. */
+void talk_expect_response(struct talk *talk, int status);
+/* The next `length` bytes, read into memory. */
+void talk_read(struct talk *talk, void *out, size_t length);
+/* The next bytes are the document's from `at` up to `end`. */
+void talk_expect_bytes(struct talk *talk, unsigned document, uint64_t at, uint64_t end);
 /* Nothing but the end of the stream follows. */
 void talk_expect_end(struct talk *talk);
 /* Nothing more has come. */

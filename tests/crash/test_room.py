@@ -1,14 +1,8 @@
 """Room is made for new connections while the worker dies again and again."""
 
-import os
-import random
-import signal
-import threading
-
-import holdfast
 import pytest
-from clients import Client, word
-from killers import long_or_short
+from clients import Client
+from killers import Killing, long_or_short
 
 pytestmark = [pytest.mark.variants("hooks", "release"), pytest.mark.limit(120)]
 
@@ -19,32 +13,6 @@ site 127.0.0.1:{port} {
     files {www}
 }
 """
-
-
-class Killing(threading.Thread):
-    """Kills the worker beneath a keeper at moments drawn by lot."""
-
-    def __init__(self, server, seed):
-        super().__init__(daemon=True)
-        self.server, self.random, self.kills, self.is_over = server, random.Random(seed), 0, threading.Event()
-
-    def run(self):
-        while not self.is_over.wait(self.random.uniform(0.001, 0.05)):
-            for pid in holdfast.descendants(self.server.pid):
-                if word(pid, 1) == "keeper" and holdfast.descendants(pid):
-                    try:
-                        os.kill(next(iter(holdfast.descendants(pid))), signal.SIGKILL)
-                        self.kills += 1
-                    except (ProcessLookupError, StopIteration):
-                        pass
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *_):
-        self.is_over.set()
-        self.join()
 
 
 def test_every_new_connection_is_answered_and_the_oldest_idle_ones_end_cleanly(start_server, seed):

@@ -9,8 +9,8 @@ from killers import ACCEPT, SOAK, long_or_short, run_sweep, wait_settled
 
 pytestmark = [pytest.mark.variants("hooks", "release"), pytest.mark.limit(3700 if SOAK else 60)]
 
-BUDGET_S = long_or_short(3500, 10)
-REVIVAL_BUDGET_S = long_or_short(3500, 25)  # the list of the points is long, and made within it
+BUDGET_S = long_or_short(3500, 16)
+REVIVAL_BUDGET_S = long_or_short(3500, 35)  # the list of the points is long, and made within it
 
 
 @pytest.mark.parametrize("accept", ["shared", "reuseport"])

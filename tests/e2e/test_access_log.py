@@ -111,6 +111,17 @@ def test_each_route_has_its_own_log_or_none(start_server):
     assert [len((server.folder / name).read_text().splitlines()) for name in ("top.log", "site.log", "other.log")] == [1] * 3
 
 
+def test_a_post_to_a_route_without_a_log_is_in_no_log(start_server):
+    server = start_server(top="access_log {folder}/top.log", hooks=False, site=(
+        "route /quiet {\n    access_log off\n    respond 200 quiet\n}"))
+    with Client(server) as client:
+        client.send_bytes(b"POST /quiet HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n12")
+        client.send_bytes(b"345")
+        assert client.answer().status == 200
+    server.stop()
+    assert (server.folder / "top.log").read_text() == ""
+
+
 def test_a_response_that_is_broken_off_says_how_much_was_sent_and_how_it_ended(start_logged):
     server = start_logged("json")
     with Client(server, receive_buffer=4096) as client:

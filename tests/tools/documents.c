@@ -105,8 +105,36 @@ static int document_write(int fd, unsigned number)
     return 0;
 }
 
+char document_text_byte(size_t offset)
+{
+    static const char line[] = " and this line is long enough to be worth it\n";
+    const size_t width = 8 + sizeof line - 1, row = offset / width, column = offset % width;
+
+    return column < 8 ? (char)('0' + (row >> (28 - 4 * column)) % 16) : line[column - 8];
+}
+
+static int text_make(const char *directory, const char *path, size_t size)
+{
+    static char bytes[DOCUMENT_TEXT_SIZE];
+    char file[4096];
+    struct stat found;
+    snprintf(file, sizeof file, "%s%s", directory, path);
+    if (stat(file, &found) == 0 && (size_t)found.st_size == size)
+        return 0;
+    for (size_t i = 0; i < size; i++)
+        bytes[i] = document_text_byte(i);
+    int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return -1;
+    ssize_t written = write(fd, bytes, size);
+    return close(fd) == 0 && written == (ssize_t)size ? 0 : -1;
+}
+
 int documents_make(const char *directory)
 {
+    if (text_make(directory, DOCUMENT_TEXT_PATH, DOCUMENT_TEXT_SIZE) ||
+        text_make(directory, DOCUMENT_SHORT_TEXT_PATH, DOCUMENT_SHORT_TEXT_SIZE))
+        return -1;
     for (unsigned number = 0; number < DOCUMENT_COUNT; number++) {
         char path[DOCUMENT_PATH_SIZE], file[4096];
         struct stat found;

@@ -34,6 +34,13 @@ const unsigned char *document_bytes(unsigned number, uint64_t offset, size_t wan
 /* -1 if the bytes are what stands at `offset` of the document, else the index of the first wrong one. */
 int64_t document_mismatch(unsigned number, uint64_t offset, const void *bytes, size_t length);
 
+/* Two more, for what is compressed on the way: lines that repeat themselves, the short one the beginning of the long one. */
+#define DOCUMENT_TEXT_PATH "/text.txt"
+#define DOCUMENT_TEXT_SIZE 200000u
+#define DOCUMENT_SHORT_TEXT_PATH "/short.txt"
+#define DOCUMENT_SHORT_TEXT_SIZE 5000u
+char document_text_byte(size_t offset);
+
 #define FNV1A64_START 14695981039346656037ULL
 /* FNV-1a, 64 bits; start with FNV1A64_START. */
 uint64_t fnv1a64(uint64_t hash, const void *bytes, size_t length);

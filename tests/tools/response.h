@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RESPONSE_HEAD_MAX 1024
+#define RESPONSE_HEAD_MAX 2048
 
 struct response {
     int status;

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -116,6 +117,13 @@ static int no_housekeeping(struct worker *worker)
     return 0;
 }
 
+static void watch_pool(struct worker *worker)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = (uint64_t)worker->arena.core->wakeup_fd};
+
+    assert_int_equal(epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, worker->arena.core->wakeup_fd, &event), 0);
+}
+
 void rig_open(struct rig *rig, const struct conn_class *class, int family)
 {
     struct worker *worker = &rig->worker;
@@ -136,12 +144,26 @@ void rig_open(struct rig *rig, const struct conn_class *class, int family)
     worker->epoll_fd = rig_aside(epoll_create1(EPOLL_CLOEXEC));
     worker->arena.core->epoll_fd = worker->epoll_fd;
     assert_int_equal(arena_record_reserve(&worker->arena, 0), 0);
+    worker->arena.core->wakeup_fd = rig_aside(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+    watch_pool(worker);
     private_memory(rig);
+    assert_int_equal(pool_init(&worker->pool, rig->settings.threads, worker->arena.core->wakeup_fd), 0);
+}
+
+/* What jobs have finished is lost with the process that had them. */
+static void end_pool(struct worker *worker)
+{
+    uint64_t count;
+
+    (void)pool_stop(&worker->pool);
+    (void)!read(worker->arena.core->wakeup_fd, &count, sizeof count);
 }
 
 void rig_forget(struct rig *rig)
 {
     struct worker *worker = &rig->worker;
+
+    end_pool(worker);
 
     timers_fini(&worker->timers);
     waiting_fini(&worker->waiting);
@@ -158,6 +180,8 @@ void rig_begin_again(struct rig *rig)
 {
     revival_finish_closes(&rig->worker.arena);
     private_memory(rig);
+    assert_int_equal(pool_init(&rig->worker.pool, rig->settings.threads, rig->worker.arena.core->wakeup_fd),
+                     0);
 }
 
 void rig_revive(struct rig *rig)
@@ -174,6 +198,7 @@ void rig_close(struct rig *rig)
         close(fd);
     close(worker->epoll_fd);
     rig_forget(rig);
+    close(worker->arena.core->wakeup_fd);
     arena_close(&worker->arena);
     if (rig->path[0])
         unlink(rig->path);
@@ -223,8 +248,13 @@ static void dispatch(struct rig *rig, const struct epoll_event *event)
 {
     const uint32_t last_edges = EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI;
     uint32_t number = (uint32_t)event->data.u64, events = event->events;
-    struct record *record = arena_record(&rig->worker.arena, number);
+    struct record *record;
 
+    if (number == (uint32_t)rig->worker.arena.core->wakeup_fd) {
+        pool_finish(&rig->worker.pool);
+        return;
+    }
+    record = arena_record(&rig->worker.arena, number);
     if (number == FD_LISTENERS)
         worker_accept(&rig->worker, 0);
     else if (record->life == RECORD_OPEN && record->serial_low == event->data.u64 >> 32)

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-static const struct etag_source usual = {0x5a, 0x65f0c3d2, 0x1dcd6500, 0x2f1, CODING_IDENTITY};
+static const struct etag_source usual = {0x5a, 0x65f0c3d2, 0x1dcd6500, 0x2f1, CODING_IDENTITY, 0};
 
 static struct slice guarded(const char *text)
 {
@@ -38,16 +38,17 @@ static void each_coding_has_its_own_tag(void **state)
 
 static void every_difference_is_a_different_tag(void **state)
 {
-    struct etag_source sources[6] = {usual, usual, usual, usual, usual, usual};
-    char tags[6][ETAG_SIZE];
+    struct etag_source sources[7] = {usual, usual, usual, usual, usual, usual, usual};
+    char tags[7][ETAG_SIZE];
 
     (void)state;
     sources[1].size++;
     sources[2].modified_s++;
     sources[3].modified_ns++;
     sources[4].inode++;
-    sources[5].coding = CODING_ZSTD;
-    for (int i = 0; i < 6; i++) {
+    sources[5].coding = sources[6].coding = CODING_ZSTD;
+    sources[6].maker = 1;
+    for (int i = 0; i < 7; i++) {
         etag_write(&sources[i], tags[i]);
         for (int other = 0; other < i; other++)
             assert_string_not_equal(tags[i], tags[other]);
@@ -56,7 +57,7 @@ static void every_difference_is_a_different_tag(void **state)
 
 static void the_longest_tag_fits_and_is_a_strong_tag(void **state)
 {
-    const struct etag_source longest = {UINT64_MAX, -1, UINT32_MAX, UINT64_MAX, CODING_GZIP};
+    const struct etag_source longest = {UINT64_MAX, -1, UINT32_MAX, UINT64_MAX, CODING_ZSTD, UINT32_MAX};
     char out[ETAG_SIZE];
     struct etag tag;
 

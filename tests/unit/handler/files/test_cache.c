@@ -18,16 +18,14 @@ static int setup(void **state)
     (void)state;
     rig_open(&rig, &no_class, AF_INET);
     cache = calloc(1, sizeof *cache);
-    cache->worker = &rig.worker;
-    for (unsigned i = 0; i < CACHE_ENTRIES; i++)
-        cache->entries[i].fd = -1;
+    cache_init(cache, &rig.worker);
     return 0;
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    (void)cache_trim(cache, UINT64_MAX);
+    (void)cache_trim(cache, UINT64_MAX, UINT64_MAX);
     assert_int_equal(rig.worker.files, 0);
     free(cache);
     rig_close(&rig);
@@ -36,7 +34,7 @@ static int teardown(void **state)
 
 static struct cached_file *put(unsigned site, const char *path, uint64_t used_ns)
 {
-    struct cached_file *file = cache_place(cache, site, slice_of(path));
+    struct cached_file *file = cache_place(cache, site, slice_of(path), CACHE_FORM_FILE);
 
     assert_non_null(file);
     file->used_ns = used_ns;
@@ -57,13 +55,13 @@ static void what_was_put_is_found_by_site_and_whole_path(void **state)
     struct cached_file *a = put(0, "/a", 1), *b = put(1, "/a", 1), *ab = put(0, "/ab", 1);
     (void)state;
 
-    assert_ptr_equal(cache_find(cache, 0, slice_of("/a")), a);
-    assert_ptr_equal(cache_find(cache, 1, slice_of("/a")), b);
-    assert_ptr_equal(cache_find(cache, 0, slice_of("/ab")), ab);
-    assert_null(cache_find(cache, 2, slice_of("/a")));
-    assert_null(cache_find(cache, 0, slice_of("/")));
-    assert_null(cache_find(cache, 0, slice_of("/A")));
-    assert_null(cache_find(cache, 0, slice_of("/abc")));
+    assert_ptr_equal(cache_find(cache, 0, slice_of("/a"), CACHE_FORM_FILE), a);
+    assert_ptr_equal(cache_find(cache, 1, slice_of("/a"), CACHE_FORM_FILE), b);
+    assert_ptr_equal(cache_find(cache, 0, slice_of("/ab"), CACHE_FORM_FILE), ab);
+    assert_null(cache_find(cache, 2, slice_of("/a"), CACHE_FORM_FILE));
+    assert_null(cache_find(cache, 0, slice_of("/"), CACHE_FORM_FILE));
+    assert_null(cache_find(cache, 0, slice_of("/A"), CACHE_FORM_FILE));
+    assert_null(cache_find(cache, 0, slice_of("/abc"), CACHE_FORM_FILE));
 }
 
 static void what_is_forgotten_is_not_found_and_leaves_nothing_open(void **state)
@@ -76,7 +74,7 @@ static void what_is_forgotten_is_not_found_and_leaves_nothing_open(void **state)
     file->fd = fd;
     file->content = malloc(10);
     cache_forget(cache, file);
-    assert_null(cache_find(cache, 0, slice_of("/a")));
+    assert_null(cache_find(cache, 0, slice_of("/a"), CACHE_FORM_FILE));
     assert_int_equal(fcntl(fd, F_GETFD), -1);
     assert_int_equal(file->fd, -1);
     assert_null(file->content);
@@ -106,15 +104,15 @@ static void any_number_of_files_fits_and_the_longest_unused_make_room(void **sta
 
     for (unsigned i = 0; i < 20000; i++) {
         snprintf(path, sizeof path, "/file-%u", i);
-        assert_null(cache_find(cache, 0, slice_of(path)));
+        assert_null(cache_find(cache, 0, slice_of(path), CACHE_FORM_FILE));
         (void)put(0, path, i);
-        assert_non_null(cache_find(cache, 0, slice_of(path)));
+        assert_non_null(cache_find(cache, 0, slice_of(path), CACHE_FORM_FILE));
     }
     assert_true(entries_used() <= CACHE_ENTRIES);
     assert_true(entries_used() > CACHE_ENTRIES * 9 / 10);
     for (unsigned i = 20000 - CACHE_ENTRIES; i < 20000; i++) {
         snprintf(path, sizeof path, "/file-%u", i);
-        recent += cache_find(cache, 0, slice_of(path)) != NULL;
+        recent += cache_find(cache, 0, slice_of(path), CACHE_FORM_FILE) != NULL;
     }
     assert_true(recent > CACHE_ENTRIES / 2);
 }
@@ -125,10 +123,10 @@ static void trimming_forgets_what_was_not_used_since(void **state)
     (void)put(0, "/old", 10);
     (void)put(0, "/just", 20);
     (void)put(0, "/new", 30);
-    assert_int_equal(cache_trim(cache, 20), 2);
-    assert_null(cache_find(cache, 0, slice_of("/old")));
-    assert_non_null(cache_find(cache, 0, slice_of("/just")));
-    assert_int_equal(cache_trim(cache, UINT64_MAX), 0);
+    assert_int_equal(cache_trim(cache, 20, 20), 2);
+    assert_null(cache_find(cache, 0, slice_of("/old"), CACHE_FORM_FILE));
+    assert_non_null(cache_find(cache, 0, slice_of("/just"), CACHE_FORM_FILE));
+    assert_int_equal(cache_trim(cache, UINT64_MAX, UINT64_MAX), 0);
     assert_int_equal(entries_used(), 0);
 }
 
