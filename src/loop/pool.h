@@ -1,6 +1,7 @@
 /* A bounded, reused pool of threads for work that blocks: cold file reads, hashing.
  *
- * Jobs wait in a queue of fixed length; threads are made when jobs wait and none is idle, up to a bound, and stay.
+ * Jobs wait in a queue of fixed length; threads are made when jobs wait and none is idle, up to a bound, and end when they
+ * were idle for a while.
  * A job runs in a pool thread (`run`, with the thread's number from 1) and is finished on the loop thread
  * (`done`, from pool_finish), in the order of completion. The pool writes to an eventfd when there is something to finish.
  * A job that blocks in a system call enters a gate around it, so that the loop can clone its process meanwhile: within
@@ -15,6 +16,7 @@
 
 #define POOL_THREADS_MAX 64u
 #define POOL_QUEUE_MAX 4096u
+#define POOL_IDLE_MS 10000u /* a thread without a job ends after this */
 
 struct pool_job {
     void (*run)(struct pool_job *job, unsigned thread);
@@ -28,12 +30,19 @@ struct pool {
     pthread_cond_t quiet;
     struct pool_job *waiting, **waiting_end;
     struct pool_job *finished, **finished_end;
-    unsigned queued, threads, idle, gated, ended, limit, numbered;
+    unsigned queued, threads, idle, gated, limit;
+    unsigned idle_ms;
     int wakeup_fd;                           /* borrowed */
     void (*thread_started)(unsigned thread); /* called first in each thread; may be NULL */
     int stopping;
-    pthread_t thread[POOL_THREADS_MAX];
-    uint8_t is_gated[POOL_THREADS_MAX]; /* by number - 1 */
+    /* By number - 1. A number is given again when its thread has ended. */
+    struct pool_place {
+        struct pool *pool;
+        pthread_t thread;
+        unsigned number;
+        enum { POOL_PLACE_FREE, POOL_PLACE_TAKEN, POOL_PLACE_ENDED } state; /* ENDED: to be joined */
+        int is_gated;
+    } places[POOL_THREADS_MAX];
 };
 
 /* `wakeup_fd`: a non-blocking eventfd, borrowed until pool_stop. `threads`: 1 to POOL_THREADS_MAX. */

@@ -1,7 +1,7 @@
 #include "crash/scenario.h"
 
-#include "crash/scenario_refusals.h"
 #include "crash/scenario_files.h"
+#include "crash/scenario_refusals.h"
 #include "crash/talk.h"
 #include "tools/documents.h"
 #include "tools/victim.h"

@@ -30,10 +30,11 @@ def combined(line):
 
 @pytest.fixture
 def start_logged(start_server):
-    """start_logged(format): a server with a small and a big document and an access log."""
+    """start_logged(format): a server with a small and a big document and an access log. It has one worker, so that
+    the lines are in the order of the requests."""
 
-    def start(format="combined", place="{folder}/access.log", site="", **arguments):
-        server = start_server(top=f"access_log {place} {format}", site=site, **arguments)
+    def start(format="combined", site="", workers=1, **arguments):
+        server = start_server(top=f"access_log {{folder}}/access.log {format}", site=site, workers=workers, **arguments)
         (server.www / "small").write_bytes(b"small\n")
         (server.www / "big").write_bytes(bytes_of(7, BIG))
         return server
@@ -159,7 +160,7 @@ def test_a_pipeline_has_a_line_for_each_request_and_all_are_there_after_a_stop(s
 
 
 def test_usr1_opens_the_files_anew_and_loses_nothing(start_logged):
-    server = start_logged("json")
+    server = start_logged("json", workers=2)
     names, is_over = [], threading.Event()
 
     def ask():

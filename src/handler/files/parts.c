@@ -164,7 +164,8 @@ void parts_answer(struct exchange *exchange, const struct cached_file *file, str
     if (answer == RANGE_UNSATISFIED) {
         fields->length = 0;
         range_add_unsatisfied(fields, file->size);
-        exchange_respond_error_with(exchange, 416, SLICE_LITERAL("range_not_satisfiable"), slice_of_text(fields));
+        exchange_respond_error_with(exchange, 416, SLICE_LITERAL("range_not_satisfiable"),
+                                    slice_of_text(fields));
     } else if (answer == RANGE_PARTIAL && set.count == 1) {
         range_add_content_range(fields, &set.at[0], file->size);
         send_bytes(exchange, file, type, 206, fields, &set.at[0]);

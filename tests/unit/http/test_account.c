@@ -13,8 +13,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static struct talk talk;
-
 static struct route_settings *settings(void)
 {
     return &talk.config.sites[0].route->settings;
@@ -22,9 +20,7 @@ static struct route_settings *settings(void)
 
 static int setup(void **state)
 {
-    (void)state;
-    stub_reset();
-    talk_open(&talk, &stub_handler, AF_UNIX);
+    assert_int_equal(stub_setup(state), 0);
     log_set_level(LOG_ERROR);
     settings()->access_log = 1;
     settings()->access_log_format = ROUTE_LOG_COMBINED;
@@ -37,11 +33,8 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     settings()->access_log = 0;
-    stub_close();
-    talk_close(&talk);
-    return 0;
+    return stub_teardown(state);
 }
 
 static uint64_t counter(unsigned number)

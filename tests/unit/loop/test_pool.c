@@ -156,6 +156,29 @@ static void an_idle_thread_is_used_again(void **state)
     pool_stop(&pool);
 }
 
+static void wait_until_no_thread_is_left(void)
+{
+    pthread_mutex_lock(&pool.lock);
+    while (pool.threads)
+        pthread_cond_wait(&pool.quiet, &pool.lock);
+    pthread_mutex_unlock(&pool.lock);
+}
+
+static void a_thread_without_work_ends_and_its_number_is_given_again(void **state)
+{
+    (void)state;
+    assert_int_equal(pool_init(&pool, 2, wakeup_fd), 0);
+    pool.idle_ms = 20;
+    for (int i = 0; i < 3; i++) {
+        jobs[i] = (struct job){{run_at_once, note_done, NULL}, i, 0};
+        assert_int_equal(pool_submit(&pool, &jobs[i].job), 0);
+        finish_until(i + 1);
+        assert_int_equal(jobs[i].thread, 1);
+        wait_until_no_thread_is_left();
+    }
+    assert_int_equal(pool_stop(&pool), 0);
+}
+
 static void a_full_queue_refuses(void **state)
 {
     (void)state;
@@ -186,7 +209,7 @@ static void stopping_ends_what_runs_and_drops_what_waits(void **state)
     for (int i = 1; i < 10; i++)
         assert_int_equal(jobs[i].thread, 0);
     assert_int_equal(finished_count, 0);
-    assert_int_equal(pool.ended, pool.threads);
+    assert_int_equal(pool.threads, 0);
 }
 
 static void run_behind_a_gate(struct pool_job *job, unsigned thread)
@@ -229,6 +252,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(threads_have_the_numbers_from_one_and_never_more_than_the_bound,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(an_idle_thread_is_used_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_thread_without_work_ends_and_its_number_is_given_again, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_full_queue_refuses, setup, teardown),
         cmocka_unit_test_setup_teardown(stopping_ends_what_runs_and_drops_what_waits, setup, teardown),
         cmocka_unit_test_setup_teardown(a_bound_out_of_range_is_refused, setup, teardown),

@@ -68,8 +68,9 @@ static void what_would_not_be_shorter_is_not_made(void **state)
     for (size_t i = 0; i < 3; i++)
         assert_int_equal(compress_bytes(codings[i], tiny, 1, &out, &length), ERR_LIMIT);
     assert_int_equal(compress_bytes(CODING_IDENTITY, tiny, 10, &out, &length), ERR_INVALID);
-    assert_int_equal(compress_bytes(CODING_GZIP, (struct slice){text, COMPRESS_SOURCE_MAX + 1ul}, 10, &out, &length),
-                     ERR_LIMIT);
+    assert_int_equal(
+        compress_bytes(CODING_GZIP, (struct slice){text, COMPRESS_SOURCE_MAX + 1ul}, 10, &out, &length),
+        ERR_LIMIT);
 }
 
 static void types_are_compared_without_their_parameters(void **state)
