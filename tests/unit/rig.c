@@ -117,11 +117,11 @@ static int no_housekeeping(struct worker *worker)
     return 0;
 }
 
-static void watch_pool(struct worker *worker)
+static void watch_pool(struct rig *rig)
 {
-    struct epoll_event event = {.events = EPOLLIN, .data.u64 = (uint64_t)worker->arena.core->wakeup_fd};
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = (uint64_t)rig->wakeup_fd};
 
-    assert_int_equal(epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, worker->arena.core->wakeup_fd, &event), 0);
+    assert_int_equal(epoll_ctl(rig->worker.epoll_fd, EPOLL_CTL_ADD, rig->wakeup_fd, &event), 0);
 }
 
 void rig_open(struct rig *rig, const struct conn_class *class, int family)
@@ -144,27 +144,26 @@ void rig_open(struct rig *rig, const struct conn_class *class, int family)
     worker->epoll_fd = rig_aside(epoll_create1(EPOLL_CLOEXEC));
     worker->arena.core->epoll_fd = worker->epoll_fd;
     assert_int_equal(arena_record_reserve(&worker->arena, 0), 0);
-    worker->arena.core->wakeup_fd = rig_aside(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
-    watch_pool(worker);
+    rig->wakeup_fd = worker->arena.core->wakeup_fd = rig_aside(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+    watch_pool(rig);
     private_memory(rig);
-    assert_int_equal(pool_init(&worker->pool, rig->settings.threads, worker->arena.core->wakeup_fd), 0);
+    assert_int_equal(pool_init(&worker->pool, rig->settings.threads, rig->wakeup_fd), 0);
 }
 
 /* What jobs have finished is lost with the process that had them. */
-static void end_pool(struct worker *worker)
+static void end_pool(struct rig *rig)
 {
     uint64_t count;
 
-    (void)pool_stop(&worker->pool);
-    (void)!read(worker->arena.core->wakeup_fd, &count, sizeof count);
+    (void)pool_stop(&rig->worker.pool);
+    (void)!read(rig->wakeup_fd, &count, sizeof count);
 }
 
 void rig_forget(struct rig *rig)
 {
     struct worker *worker = &rig->worker;
 
-    end_pool(worker);
-
+    end_pool(rig);
     timers_fini(&worker->timers);
     waiting_fini(&worker->waiting);
     clients_fini(&worker->clients);
@@ -180,8 +179,7 @@ void rig_begin_again(struct rig *rig)
 {
     revival_finish_closes(&rig->worker.arena);
     private_memory(rig);
-    assert_int_equal(pool_init(&rig->worker.pool, rig->settings.threads, rig->worker.arena.core->wakeup_fd),
-                     0);
+    assert_int_equal(pool_init(&rig->worker.pool, rig->settings.threads, rig->wakeup_fd), 0);
 }
 
 void rig_revive(struct rig *rig)
@@ -198,7 +196,7 @@ void rig_close(struct rig *rig)
         close(fd);
     close(worker->epoll_fd);
     rig_forget(rig);
-    close(worker->arena.core->wakeup_fd);
+    close(rig->wakeup_fd);
     arena_close(&worker->arena);
     if (rig->path[0])
         unlink(rig->path);
@@ -250,7 +248,7 @@ static void dispatch(struct rig *rig, const struct epoll_event *event)
     uint32_t number = (uint32_t)event->data.u64, events = event->events;
     struct record *record;
 
-    if (number == (uint32_t)rig->worker.arena.core->wakeup_fd) {
+    if (number == (uint32_t)rig->wakeup_fd) {
         pool_finish(&rig->worker.pool);
         return;
     }

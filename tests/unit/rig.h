@@ -10,13 +10,14 @@
 
 #include <stddef.h>
 
-#define RIG_RECORDS 256u
+#define RIG_RECORDS 384u
 #define RIG_ASIDE 400
 
 struct rig {
     struct worker worker;
     struct core_settings settings;
     struct service service;
+    int wakeup_fd;            /* owned; of the pool */
     char path[CORE_PATH_MAX]; /* of a Unix listener, or empty */
 };
 

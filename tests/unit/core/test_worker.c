@@ -315,7 +315,8 @@ static void run_worker(void)
     rig.service.start = rig.service.start ? rig.service.start : start;
     rig.service.stop = stop;
     rig.settings.log_level = LOG_ERROR + 1;
-    worker->arena.core->epoll_fd = -1; /* the rig's is not the process's */
+    /* the rig's are not the process's */
+    worker->arena.core->epoll_fd = worker->arena.core->wakeup_fd = -1;
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
     ends[0] = rig_aside(ends[0]);
     link_fd = ends[0];
