@@ -95,6 +95,15 @@ void worker_count_client(struct worker *worker, const struct record *record)
     side->is_over = connections > limit;
 }
 
+void worker_uncount_client(struct worker *worker, const struct record *record)
+{
+    struct conn_side *side = worker_side(worker, record);
+
+    if (side->is_counted)
+        clients_remove(&worker->clients, clients_key(record->client_address));
+    side->is_counted = 0;
+}
+
 void worker_open_record(struct worker *worker, int fd, unsigned listener,
                         const struct sockaddr_storage *client)
 {

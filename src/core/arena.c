@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define BLOCKS_PER_RECORD 2u
+#define BLOCKS_PER_RECORD 3u /* input, output, and what a class keeps for itself */
 
 static size_t round_up(size_t value, size_t step)
 {

@@ -56,8 +56,7 @@ void worker_close(struct worker *worker, struct record *record)
         worker_give_block(worker, head->plan_block);
     timers_remove(&worker->timers, number);
     worker_waits(worker, record, WAITING_NOT);
-    if (worker_side(worker, record)->is_counted)
-        clients_remove(&worker->clients, clients_key(record->client_address));
+    worker_uncount_client(worker, record);
     close((int)number);
     record_set_life(record, RECORD_FREE);
     arena_count_add(&worker->arena.page->connections, -1ULL);

@@ -185,6 +185,8 @@ static inline struct conn_side *worker_side(struct worker *worker, const struct 
 
 /* Counts the connection among those of its client, where that is limited. */
 void worker_count_client(struct worker *worker, const struct record *record);
+/* From now on it is none of those. */
+void worker_uncount_client(struct worker *worker, const struct record *record);
 
 /* The one constructor: makes the record of a connected descriptor OPEN. It is still to be registered and driven. */
 void worker_open_record(struct worker *worker, int fd, unsigned listener,

@@ -71,6 +71,7 @@ void account_begin(struct exchange *exchange)
 {
     struct exchange_state *state = exchange->state;
 
+    exchange->has_begun = 1;
     state->request = exchange->http->next_request++;
     state->began_ns = exchange->worker->now_ns;
     state->response_from = 0;
@@ -301,7 +302,8 @@ static void make_line(struct exchange *exchange, const struct log_result *result
                      (struct slice){note->text + note->before_length, note->behind_length},
                      (struct slice){note->id, note->id_length}, result, &line);
         put_line(exchange, note->log, (struct slice){line.at, line.length});
-    } else if (!note && log_number(exchange)) {
+    } else if (!note && exchange->has_begun &&
+               log_number(exchange)) { /* begun earlier, it would have a note */
         begin_line(exchange, &before, &behind);
         log_line_end(settings_of(exchange)->access_log_format, (struct slice){before.at, before.length},
                      (struct slice){behind.at, behind.length}, exchange_id(exchange), result, &line);

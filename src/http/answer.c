@@ -106,16 +106,37 @@ static void answer_text(struct exchange *exchange)
                      (struct slice){"", 0}, (struct slice){text.at, text.length});
 }
 
+/* A location that begins with two slashes names a host (RFC 3986 section 4.2; browsers take a backslash for a slash). Only
+ * the configuration may do that, never what a client put into a path. */
+static void keep_on_this_host(struct text *text, size_t from, const struct template *target)
+{
+    size_t extra = 0;
+
+    if (target->part_count && !target->parts[0].is_value &&
+        slice_starts_with(target->parts[0].text, SLICE_LITERAL("//")))
+        return;
+    if (text->length <= from || text->at[from] != '/')
+        return;
+    while (from + 1 + extra < text->length &&
+           (text->at[from + 1 + extra] == '/' || text->at[from + 1 + extra] == '\\'))
+        extra++;
+    memmove(text->at + from + 1, text->at + from + 1 + extra, text->length - from - 1 - extra);
+    text->length -= extra;
+    text->at[text->length] = '\0';
+}
+
 static void answer_redirect(struct exchange *exchange)
 {
     const struct route_context context = {exchange->route, exchange->route_request};
+    static const struct slice name = {"Location: ", 10};
     char memory[EXCHANGE_FIELDS_MAX];
     struct text text;
     int result;
 
     text_init(&text, memory, sizeof memory);
-    text_add_c(&text, "Location: ");
+    text_add(&text, name);
     result = template_render(exchange->route->target, route_value, &context, &text);
+    keep_on_this_host(&text, name.length, exchange->route->target);
     text_add_c(&text, "\r\n");
     if (result || text.overflow)
         exchange_respond_error(exchange, 500, SLICE_LITERAL("location_too_long"));

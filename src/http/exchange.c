@@ -223,7 +223,8 @@ static void linger(struct worker *worker, struct record *record)
 }
 
 /* The response with CLOSE is out. A close(2) with unread input would send a RST, which can destroy what the client
- * has not read yet (RFC 9112 section 9.6): then our FIN goes first, and we wait for theirs. */
+ * has not read yet (RFC 9112 section 9.6): then our FIN goes first, and we wait for theirs. What is unread may lie in the
+ * socket, too: nothing is received while a file is on its way. */
 static void close_after_response(struct worker *worker, struct record *record)
 {
     const struct record_head *head;
@@ -231,7 +232,8 @@ static void close_after_response(struct worker *worker, struct record *record)
 
     account_abort(http_of(worker), record, LOG_END_COMPLETE);
     head = record_head(record);
-    may_send = exchange_seen(record)->flags & EXCHANGE_BODY_UNREAD || conn_input_length(record, head);
+    may_send = exchange_seen(record)->flags & EXCHANGE_BODY_UNREAD || conn_input_length(record, head) ||
+               worker_side(worker, record)->readable;
     if (head->end_of_input || !may_send)
         conn_close(worker, record);
     else
@@ -417,6 +419,20 @@ static void resume(struct worker *worker, struct record *record)
         worker_again_later(worker, record);
 }
 
+/* It is not heard first: whoever sends nothing would have its place all the same. 0 when memory is short. */
+static int turn_away(struct worker *worker, struct record *record)
+{
+    struct exchange exchange = exchange_begin(worker, record);
+
+    account_begin(&exchange);
+    exchange.state->flags = EXCHANGE_CLOSE | EXCHANGE_BODY_UNREAD;
+    exchange_respond_error(&exchange, 503, SLICE_LITERAL("too_many_connections_from_address"));
+    end_transaction(&exchange);
+    if (exchange.failed)
+        worker_again_later(worker, record);
+    return !exchange.failed;
+}
+
 void exchange_ready(struct worker *worker, struct record *record, unsigned events)
 {
     struct conn_side *side = worker_side(worker, record);
@@ -434,6 +450,9 @@ void exchange_ready(struct worker *worker, struct record *record, unsigned event
             deadline_linger_on(worker, record);
         return;
     }
+    if (exchange_seen(record)->is_turned_away && exchange_seen(record)->step == EXCHANGE_READ_HEAD &&
+        !turn_away(worker, record))
+        return;
     if (exchange_seen(record)->step == EXCHANGE_HANDLE && !side->is_working)
         resume(worker, record);
     /* Most events of an idle connection say that it could be written to. */
@@ -445,25 +464,16 @@ void exchange_ready(struct worker *worker, struct record *record, unsigned event
 
 /* --- the rest of the class --- */
 
-/* It is not heard first: whoever sends nothing would have its place all the same. */
-static void turn_away(struct worker *worker, struct record *record)
-{
-    struct exchange exchange = exchange_begin(worker, record);
-
-    account_begin(&exchange);
-    exchange.state->flags = EXCHANGE_CLOSE | EXCHANGE_BODY_UNREAD;
-    exchange_respond_error(&exchange, 503, SLICE_LITERAL("too_many_connections_from_address"));
-    end_transaction(&exchange);
-}
-
+/* Whoever is turned away no longer counts: while we linger, its client may come again. */
 void exchange_opened(struct worker *worker, struct record *record)
 {
     struct record_head *head = record_begin(record);
+    const uint8_t is_over = worker_side(worker, record)->is_over;
 
-    *state_of(head) = (struct exchange_state){.step = EXCHANGE_READ_HEAD};
+    *state_of(head) = (struct exchange_state){.step = EXCHANGE_READ_HEAD, .is_turned_away = is_over};
     record_commit(record);
-    if (worker_side(worker, record)->is_over)
-        turn_away(worker, record);
+    if (is_over)
+        worker_uncount_client(worker, record);
     deadline_opened(worker, record);
 }
 
@@ -473,6 +483,8 @@ void exchange_revived(struct worker *worker, struct record *record)
 
     deadline_revived(worker, record);
     account_revived(http_of(worker), record);
+    if (state->is_turned_away)
+        worker_uncount_client(worker, record);
     if (state->request >= http_of(worker)->next_request)
         http_of(worker)->next_request = state->request + 1;
     if (state->step == EXCHANGE_LINGER)

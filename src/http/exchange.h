@@ -49,14 +49,14 @@ enum exchange_flag {
 };
 
 struct exchange_state {
-    uint8_t step;    /* enum exchange_step */
-    uint8_t flags;   /* enum exchange_flag */
-    uint8_t handler; /* index in http->handlers, while READ_BODY or HANDLE */
-    uint8_t reserved;
-    uint16_t scanned;   /* how far the head was looked at, from `taken`; at most ARENA_BLOCK_SIZE */
-    uint16_t route;     /* what answers: its number + 1; 0: none, or not known yet */
-    uint64_t request;   /* serial of the request under way: unique in the slot */
-    uint64_t body_left; /* of a request body with Content-Length */
+    uint8_t step;           /* enum exchange_step */
+    uint8_t flags;          /* enum exchange_flag */
+    uint8_t handler;        /* index in http->handlers, while READ_BODY or HANDLE */
+    uint8_t is_turned_away; /* its client has too many connections: 503, whatever it says */
+    uint16_t scanned;       /* how far the head was looked at, from `taken`; at most ARENA_BLOCK_SIZE */
+    uint16_t route;         /* what answers: its number + 1; 0: none, or not known yet */
+    uint64_t request;       /* serial of the request under way: unique in the slot */
+    uint64_t body_left;     /* of a request body with Content-Length */
     uint64_t body_taken;
     struct h1_chunks chunks;
     uint64_t handler_state[4];
@@ -122,6 +122,7 @@ struct exchange {
     int failed;    /* no memory: nothing of this transaction counts, try again later */
     int postponed; /* failed on purpose: exchange_postpone */
     /* for the account */
+    int has_begun;                      /* the request, in this transaction */
     const struct http_route *log_route; /* whose log the line goes to; NULL: as exchange_settings says */
     struct slice reason;                /* of an error of ours: static; or empty */
     int responded;                      /* in this transaction */

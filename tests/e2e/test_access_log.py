@@ -248,3 +248,20 @@ def test_workers_of_another_user_write_a_log_that_the_master_made(start_server):
     fetch(server, "/none")
     lines_of(server, 1)
     assert (server.folder / "access.log").stat().st_uid != 0
+
+
+def test_a_route_without_a_log_has_no_line_however_its_response_ends(start_logged):
+    server = start_logged(site="route /quiet/* {\n    strip /quiet\n    files {www}\n    access_log off\n}")
+    assert fetch(server, "/quiet/big").body == bytes_of(7, BIG)
+    assert fetch(server, "/quiet/small").status == 200
+    assert fetch(server, "/big").status == 200
+    [line] = lines_of(server, 1)
+    assert combined(line)["request"] == "GET /big HTTP/1.1"
+
+
+def test_a_request_that_crashes_its_worker_has_its_line_in_its_site_s_log(start_server):
+    server = start_server(config="workers 1\ncontrol {control}\ntest_hooks on\nsite 127.0.0.1:{port} {\n    files {www}\n"
+                                 "    access_log {folder}/site.log\n}\n", plants_crashes=True)
+    assert fetch(server, "/_test/crash?how=segv").status == 500
+    [line] = lines_of(server, 1, "site.log")
+    assert (combined(line)["status"], combined(line)["reason"]) == ("500", "handler_crashed")

@@ -384,3 +384,15 @@ def test_clients_beyond_the_limit_wait_until_there_is_room(limit, prefix, event,
     assert answered == 400
     server.wait_for_log("event=descriptors_short")
     assert fetch(server, "/file").status == 200
+
+
+def test_a_last_response_is_whole_although_another_request_waits_behind_it(server):
+    """It is never read, and a close with unread input would send a RST."""
+    (server.www / "big").write_bytes(bytes_of(3, BIG))
+    for _ in range(3):
+        with Client(server, receive_buffer=65536) as client:
+            client.send("/big", headers="Connection: close\r\n")
+            assert client.head()[0] == 200
+            client.send("/index.html")
+            assert client.file.read(BIG) == bytes_of(3, BIG)
+            assert client.has_ended()

@@ -164,3 +164,18 @@ def test_one_address_has_no_more_than_its_connections(start, death):
     server.wait_for(is_served)
     for connection in mine:
         connection.close()
+
+
+def test_who_was_turned_away_does_not_count_while_its_answer_lingers(start):
+    server = start("max_connections_per_client 2")
+    mine = [connect_from(server, "127.0.0.2") for _ in range(2)]
+    assert [status_of(connection) for connection in mine] == [200] * 2
+    refused = [connect_from(server, "127.0.0.2") for _ in range(3)]  # they stay open on our side
+    assert [status_of(connection) for connection in refused] == [503] * 3
+    for connection in mine:
+        connection.close()
+    server.wait_for(lambda s: s.status()["workers"][0]["connections"] == 3)
+    with connect_from(server, "127.0.0.2") as again:
+        assert status_of(again) == 200
+    for connection in refused:
+        connection.close()

@@ -24,6 +24,12 @@ SITE = """
     route /old/* {
         redirect 301 /new/{rest}
     }
+    route /raw/* {
+        redirect 302 {path}
+    }
+    route /moved/* {
+        redirect 302 /{rest}
+    }
     route /static/* {
         strip /static
         files {www}
@@ -203,3 +209,15 @@ def test_a_range_being_sent_outlives_its_worker(server):
         os.kill(worker, 9)
         answer = client.answer()
         assert answer.status == 206 and answer.body == LARGE[1000:90001]
+
+
+@pytest.mark.parametrize("path, location", [
+    ("/moved//evil.example/x", "/evil.example/x"), ("/moved///evil.example", "/evil.example"),
+    ("/moved/\\evil.example", "/%5Cevil.example"), ("/moved/a//b", "/a/b"),
+    ("//evil.example/../raw/x", "/evil.example/../raw/x")])
+def test_a_redirect_never_leads_to_a_host_that_the_client_named(path, location, server):
+    with Client(server) as client:
+        answer = client.get(path)
+        assert answer.status in (302, 400)
+        if answer.status == 302:
+            assert answer.headers["location"] == location
