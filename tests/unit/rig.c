@@ -144,7 +144,8 @@ void rig_open(struct rig *rig, const struct conn_class *class, int family)
     worker->epoll_fd = rig_aside(epoll_create1(EPOLL_CLOEXEC));
     worker->arena.core->epoll_fd = worker->epoll_fd;
     assert_int_equal(arena_record_reserve(&worker->arena, 0), 0);
-    rig->wakeup_fd = worker->arena.core->wakeup_fd = rig_aside(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+    rig->wakeup_fd = rig_aside(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+    worker->arena.core->wakeup_fd = rig->wakeup_fd;
     watch_pool(rig);
     private_memory(rig);
     assert_int_equal(pool_init(&worker->pool, rig->settings.threads, rig->wakeup_fd), 0);
