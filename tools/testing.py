@@ -21,11 +21,11 @@ RELEASE_OPTIONS = (ROOT / "tools" / "release_options.txt").read_text().split()
 
 # Kind of build -> compiler and options. Tests see the name as HOLDFAST_VARIANT.
 VARIANTS = {
-    "hooks": ("gcc", ["-Dtest_hooks=true"]),
-    "release": ("gcc", RELEASE_OPTIONS),
-    "clang": ("clang", ["-Dtest_hooks=true"]),
-    "asan": ("gcc", ["-Dtest_hooks=true", "-Db_sanitize=address,undefined"]),
-    "plain": ("gcc", ["-Dtest_hooks=true", "-Dplain_fork=true"]),
+    "hooks": ("gcc", ["-Dtest_hooks=true", "-Dunit_tests=true"]),
+    "release": ("gcc", [*RELEASE_OPTIONS, "-Dtest_tools=true"]),
+    "clang": ("clang", ["-Dtest_hooks=true", "-Dunit_tests=true"]),
+    "asan": ("gcc", ["-Dtest_hooks=true", "-Dunit_tests=true", "-Db_sanitize=address,undefined"]),
+    "plain": ("gcc", ["-Dtest_hooks=true", "-Dunit_tests=true", "-Dplain_fork=true"]),
 }
 # A report ends the process, and exits with a number that is nobody's else. Leaks count too.
 SANITIZER_ENVIRONMENT = {
