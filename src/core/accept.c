@@ -187,11 +187,13 @@ static int has_unread(uint32_t number)
 /* 1: closed; 0: nobody here; ERR_BUSY: this one is no longer waiting. */
 static int yield_first(struct worker *worker, enum waiting_for kind)
 {
-    const uint32_t number = waiting_first(&worker->waiting, kind);
+    uint32_t number = waiting_first(&worker->waiting, kind);
     const struct conn_class *class;
     struct record *record;
 
-    if (number == WAITING_NOBODY || number + 1 == worker->intent->record)
+    if (number != WAITING_NOBODY && number + 1 == worker->intent->record) /* it is being driven */
+        number = waiting_next(&worker->waiting, number);
+    if (number == WAITING_NOBODY)
         return 0;
     record = arena_record(&worker->arena, number);
     class = worker->service->classes[record->class_tag];

@@ -58,6 +58,11 @@ uint32_t waiting_first(const struct waiting *waiting, enum waiting_for kind)
     return waiting->first[kind] ? waiting->first[kind] - 1 : WAITING_NOBODY;
 }
 
+uint32_t waiting_next(const struct waiting *waiting, uint32_t number)
+{
+    return waiting->links[number].after ? waiting->links[number].after - 1 : WAITING_NOBODY;
+}
+
 /* --- sorting --- */
 
 struct moment {

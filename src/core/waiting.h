@@ -39,6 +39,8 @@ void waiting_fini(struct waiting *waiting);
 void waiting_put(struct waiting *waiting, uint32_t number, enum waiting_for kind);
 /* Who has waited longest, or WAITING_NOBODY. */
 uint32_t waiting_first(const struct waiting *waiting, enum waiting_for kind);
+/* Who comes after that number, which is in a list; or WAITING_NOBODY. */
+uint32_t waiting_next(const struct waiting *waiting, uint32_t number);
 
 /* The time that orders a number; less is earlier. */
 typedef uint64_t (*waiting_time_fn)(const void *context, uint32_t number);

@@ -253,6 +253,41 @@ static void who_waits_for_memory_is_looked_at_soon_without_a_new_deadline(void *
     close(client);
 }
 
+/* --- room --- */
+
+static int may_yield(const struct worker *worker, const struct record *record)
+{
+    (void)worker;
+    (void)record;
+    return 1;
+}
+
+static void who_is_driven_is_not_closed_for_others_but_the_next_is(void **state)
+{
+    static struct conn_class yielding;
+    struct record *record[2];
+    struct worker *worker = &rig.worker;
+    int client[2];
+    (void)state;
+
+    log_set_level(LOG_ERROR);
+    rig_close(&rig);
+    yielding = witness_class;
+    yielding.may_yield = may_yield;
+    rig_open(&rig, &yielding, AF_INET);
+    for (int i = 0; i < 2; i++) {
+        client[i] = rig_open_connection(&rig, &record[i]);
+        waiting_put(&worker->waiting, arena_number(&worker->arena, record[i]), WAITING_IDLE);
+    }
+    worker->intent->record = arena_number(&worker->arena, record[0]) + 1;
+    assert_int_equal(worker_make_room(worker), 1);
+    assert_int_equal(witness_of(WITNESS_ABANDONED, record[0], worker), 0);
+    assert_int_equal(witness_of(WITNESS_ABANDONED, record[1], worker), 1);
+    worker->intent->record = 0;
+    for (int i = 0; i < 2; i++)
+        close(client[i]);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -267,6 +302,7 @@ int main(void)
         CASE(who_asks_for_another_turn_gets_one_and_only_one),
         CASE(a_file_is_closed_with_its_last_user_however_many_there_were),
         CASE(who_waits_for_memory_is_looked_at_soon_without_a_new_deadline),
+        CASE(who_is_driven_is_not_closed_for_others_but_the_next_is),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
