@@ -1,6 +1,7 @@
 #include "core/clients.h"
 
 #include <arpa/inet.h>
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,13 +19,17 @@ uint64_t clients_key(const uint8_t address[16])
         return KEY_IPV4 | ntohl(low);
     }
     memcpy(&high, address, sizeof high);
+    high = be64toh(high);
     return high ? high : 1; /* ::1 and its like */
 }
 
+/* The upper bits of the product with an odd number that nobody knows: any two keys, whoever chose them, share a place with
+ * the chance of two in `capacity` (multiply-shift hashing). */
 static size_t home_of(const struct clients *clients, uint64_t key)
 {
-    /* Fibonacci hashing: the upper bits of the product depend on all bits of the key. */
-    return (size_t)((key * 0x9e3779b97f4a7c15ull) >> 32) & (clients->capacity - 1);
+    const uint64_t factor = (clients->seed ^ 0x9e3779b97f4a7c15ull) | 1;
+
+    return (size_t)(key * factor >> (64 - __builtin_ctzll(clients->capacity)));
 }
 
 /* The place of that client, or the empty one where it would be. */
@@ -40,7 +45,8 @@ static struct client_count *find(const struct clients *clients, uint64_t key)
 static void grow(struct clients *clients)
 {
     struct clients larger = {.capacity = clients->capacity ? 2 * clients->capacity : CAPACITY_FIRST,
-                             .count = clients->count};
+                             .count = clients->count,
+                             .seed = clients->seed};
 
     larger.places = calloc(larger.capacity, sizeof *larger.places);
     if (!larger.places)

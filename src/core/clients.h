@@ -18,6 +18,7 @@ struct clients {
     struct client_count *places; /* owned; NULL as long as there is none */
     size_t capacity;             /* a power of two, or 0 */
     size_t count;                /* clients */
+    uint64_t seed; /* random: clients choose their addresses. Not to be changed while there are places */
 };
 
 /* What an IPv6 address counts as: its first 64 bits, which is what one customer has at least; an IPv4 address in its IPv6

@@ -275,6 +275,8 @@ static void worker_init(struct worker *worker, struct arena *arena, const struct
     (void)!board_map(FD_BOARD, 0, &board); /* without it only this worker is known */
     while (!core->id_seed) /* once for the slot: ids that were made must be made again after a death */
         (void)!getrandom(&core->id_seed, sizeof core->id_seed, 0);
+    /* Not id_seed, which made ids tell to everybody. */
+    (void)!getrandom(&worker->clients.seed, sizeof worker->clients.seed, GRND_NONBLOCK);
     if ((result = crash_init(core, arena->page)))
         worker_cannot_start(worker, "signal handlers", result);
     if ((result = worker_private_memory(worker)))
