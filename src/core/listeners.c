@@ -65,12 +65,22 @@ static int start_listening(int fd, const struct core_listener *listener)
     return listen(fd, listener->backlog ? (int)listener->backlog : DEFAULT_BACKLOG);
 }
 
-/* Before anybody can connect: until listen(2) whoever tries is refused. */
-static int hand_over_path(const char *path, const struct core_listener *listener)
+/* The folder may be somebody's who puts other things in the path's place: what is no socket is not given away, and no
+ * link is followed. */
+static int give_path_away(const char *path, const struct core_listener *listener)
 {
-    if (listener->has_owner && chown(path, listener->owner, listener->owner_group))
-        return -1;
-    return chmod(path, listener->mode ? listener->mode : DEFAULT_MODE);
+    int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC), result = -1, error;
+    struct stat status;
+
+    if (fd >= 0 && !fstat(fd, &status)) {
+        errno = EEXIST;
+        if (S_ISSOCK(status.st_mode))
+            result = fchownat(fd, "", listener->owner, listener->owner_group, AT_EMPTY_PATH);
+    }
+    error = errno;
+    fd_close(&fd);
+    errno = error;
+    return result;
 }
 
 static void path_aside(const struct core_listener *listener, char *path, size_t size)
@@ -93,6 +103,18 @@ static void remove_dead_aside(const struct core_listener *listener)
     (void)make_room_for_unix(&aside);
 }
 
+/* The mode is there from the first moment: a chmod(2) afterwards might meet something else. The umask is the process's,
+ * and the master has one thread. */
+static int bind_path(int fd, const struct core_listener *listener)
+{
+    const mode_t mode = listener->mode ? listener->mode : DEFAULT_MODE, before = umask(~mode & 0777);
+    int result = bind(fd, (const struct sockaddr *)&listener->address, listener->length);
+
+    (void)umask(before);
+    return result;
+}
+
+/* Until listen(2) whoever tries to connect is refused. */
 static int open_unix(const struct core_listener *listener)
 {
     const char *path = ((const struct sockaddr_un *)&listener->address)->sun_path;
@@ -104,9 +126,9 @@ static int open_unix(const struct core_listener *listener)
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -1;
-    if (bind(fd, (const struct sockaddr *)&listener->address, listener->length)) {
+    if (bind_path(fd, listener)) {
         fd_close(&fd); /* errno says why */
-    } else if (hand_over_path(path, listener) || start_listening(fd, listener)) {
+    } else if ((listener->has_owner && give_path_away(path, listener)) || start_listening(fd, listener)) {
         error = errno;
         fd_close(&fd);
         (void)unlink(path);

@@ -275,6 +275,25 @@ static void a_unix_socket_goes_to_its_owner_and_what_is_not_said_stays(void **st
     listener_unlink(&listener);
 }
 
+/* Whoever owns the folder would only have to put something else there in the right moment. */
+static void the_mode_of_a_unix_socket_is_there_from_the_first_moment(void **state)
+{
+    struct core_listener listener = unix_listener();
+    const mode_t before = umask(0077);
+    struct stat status;
+    int fd;
+    (void)state;
+
+    listener.mode = 0622;
+    fd = listener_open(&listener, 0, why, sizeof why);
+    assert_true(fd >= 0);
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(status.st_mode & 07777, 0622);
+    assert_int_equal(umask(before), 0077); /* nobody else's files have changed */
+    fd_close(&fd);
+    listener_unlink(&listener);
+}
+
 /* In a child, which stops being root; its exit status says how far it came. */
 static int give_away_without_the_right_to(struct core_listener *listener)
 {
@@ -431,6 +450,7 @@ int main(void)
         cmocka_unit_test(a_unix_socket_is_open_to_all_and_removed_by_name),
         cmocka_unit_test(a_unix_socket_has_the_mode_and_the_backlog_that_are_asked_for),
         cmocka_unit_test(a_unix_socket_goes_to_its_owner_and_what_is_not_said_stays),
+        cmocka_unit_test(the_mode_of_a_unix_socket_is_there_from_the_first_moment),
         cmocka_unit_test(a_unix_socket_that_cannot_go_to_its_owner_is_refused_and_leaves_no_path),
         cmocka_unit_test(a_unix_socket_steered_away_refuses_new_connections_and_keeps_its_queue),
         cmocka_unit_test(a_unix_socket_of_somebody_dead_is_replaced),
