@@ -39,7 +39,8 @@ struct master {
     struct core_settings settings;
     /* By listener and queue (core/listeners.h); owned; -1. One queue only under `accept shared`. */
     int listener_fds[CORE_LISTENERS_MAX][CORE_WORKERS_MAX];
-    uint64_t queues_wanted; /* what was last chosen (listener_choose_queues); 0: not known */
+    uint64_t queues_wanted; /* what was last chosen (listener_choose_queues) */
+    int queues_known;       /* else a former master's choice, or none, is in force */
     struct slot slots[MASTER_SLOTS_MAX];
     int loader_fd;                            /* owned; where the loader's answer comes, or -1 */
     struct control *control;                  /* owned, or NULL */

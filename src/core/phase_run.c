@@ -49,8 +49,9 @@ static void choose_queues(struct master *master)
     for (unsigned i = 0; i < MASTER_SLOTS_MAX; i++)
         if (takes_connections(&master->slots[i]))
             wanted |= 1ULL << master->slots[i].state->number;
-    if (wanted == master->queues_wanted)
+    if (master->queues_known && wanted == master->queues_wanted)
         return;
+    master->queues_known = 1;
     master->queues_wanted = wanted;
     for (size_t i = 0; i < master->settings.listener_count; i++)
         if (master->settings.listeners[i].accept == CORE_ACCEPT_REUSEPORT && master->listener_fds[i][0] >= 0)
@@ -113,7 +114,7 @@ int master_resume(struct master *master)
         return result;
     master->state->quiet_at_ns = 0;
     master->state->is_quiet = 0;
-    master->queues_wanted = 0; /* the kernel has forgotten what it was told of the group */
+    master->queues_known = 0; /* the kernel has forgotten what it was told of the group */
     log_event(LOG_INFO, LOG_EV_RESUMED, "listeners=%zu", master->settings.listener_count);
     return 0;
 }

@@ -47,8 +47,12 @@ static int ensure_queue(struct master *master, size_t i, unsigned queue)
     if (*fd >= 0)
         return 0;
     phase_listener_name(name, listener, queue);
-    if (!anchor_link_get(&master->anchor, name, fd))
-        return 0;
+    result = anchor_link_get(&master->anchor, name, fd);
+    if (result && result != ERR_NOT_FOUND) /* it may be there: binding again would fail, or make a second one */
+        log_event(LOG_ERROR, LOG_EV_LISTENER_FAILED, "address=%s step=\"ask the anchor\" error=\"%s\"",
+                  listener->text, err_text(result));
+    if (result != ERR_NOT_FOUND)
+        return result;
     result = listener_open(listener, queue, why, sizeof why);
     if (result < 0) {
         log_event(LOG_ERROR, LOG_EV_LISTENER_FAILED,
