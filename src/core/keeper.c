@@ -7,6 +7,7 @@
 #include "core/clone.h"
 #include "core/crash.h"
 #include "core/link.h"
+#include "core/log_ring.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -21,6 +22,7 @@
 #define TICK_NS NS_PER_S
 #define ABORT_GRACE_NS NS_PER_S      /* between the watchdog's SIGABRT and its SIGKILL */
 #define STOP_GRACE_NS (2 * NS_PER_S) /* between the end of a stop's time and SIGKILL */
+#define LAST_TRIES 3                 /* workers that are made after a stop began, for what is unfinished */
 #define CRASHES_MAX 1024             /* more than crash_limit can be */
 #define RETRY_NS (250 * NS_PER_MS)   /* between tries of a worker that lacks memory or descriptors */
 #define DUMP_LOOK_NS NS_PER_MS
@@ -45,6 +47,7 @@ struct keeper {
     uint64_t backoff_ns, loop_ns;
     uint64_t clone_at_ns; /* not before */
     int clone_failed;
+    unsigned last_tries;
     /* watchdog */
     uint64_t turns, turns_since_ns, aborted_ns;
 };
@@ -107,6 +110,7 @@ static void clone_next(struct keeper *keeper)
     pid_t self = getpid(), pid;
 
     page->state = ARENA_STATE_STARTING;
+    keeper->last_tries += page->order == ARENA_ORDER_STOP;
     pid = clone_worker(&page->worker_pid);
     if (pid == 0)
         become_worker(keeper, self);
@@ -232,6 +236,38 @@ static void judge_death(struct keeper *keeper, pid_t pid, const siginfo_t *info)
     count_crash(keeper);
 }
 
+/* --- the end --- */
+
+static int is_unfinished(const struct keeper *keeper)
+{
+    for (unsigned i = 0; i < keeper->settings->log_count; i++)
+        if (log_ring_waiting(&keeper->arena, i))
+            return 1;
+    return keeper->arena.page->connections > 0;
+}
+
+/* A worker that died at a stop has perhaps not made the log's line of every request that was cut off: the next one does,
+ * as long as there is time. */
+static int stop_is_over(const struct keeper *keeper)
+{
+    const struct arena_page *page = keeper->arena.page;
+
+    return page->order == ARENA_ORDER_STOP &&
+           (keeper->last_tries >= LAST_TRIES || keeper->now_ns > page->order_deadline_ns + STOP_GRACE_NS ||
+            !is_unfinished(keeper));
+}
+
+/* What no worker has written. The files are in the table that we shared. */
+static void write_last_lines(struct keeper *keeper)
+{
+    for (unsigned i = 0; i < keeper->settings->log_count; i++) {
+        log_ring_settle(&keeper->arena, i);
+        if (log_ring_write_patiently(&keeper->arena, i))
+            log_event(LOG_ERROR, LOG_EV_ACCESS_LOG_FAILED, "path=\"%s\" waiting_bytes=%llu next=\"lost\"",
+                      keeper->settings->logs[i], (unsigned long long)log_ring_waiting(&keeper->arena, i));
+    }
+}
+
 /* Returns 1 when the keeper has nothing left to do. */
 static int worker_ended(struct keeper *keeper, pid_t pid, const siginfo_t *info)
 {
@@ -247,13 +283,13 @@ static int worker_ended(struct keeper *keeper, pid_t pid, const siginfo_t *info)
     page->deaths++;
     if (info->si_code == CLD_EXITED && info->si_status == KEEPER_EXIT_RETRY) {
         keeper->clone_at_ns = keeper->now_ns + RETRY_NS;
-        return page->order == ARENA_ORDER_STOP;
+        return stop_is_over(keeper);
     }
     keeper->clone_at_ns = 0;
     judge_death(keeper, pid, info);
     if (keeper->clone_at_ns)
         tell_master(keeper, LINK_DIED); /* it takes a while: siblings should look at their queues */
-    return page->order == ARENA_ORDER_STOP;
+    return stop_is_over(keeper);
 }
 
 /* A core dump takes seconds. The dumping worker runs no more (its threads are ended before the first byte is written),
@@ -391,7 +427,7 @@ static int keeper_loop(struct keeper *keeper)
     for (;;) {
         if (reap(keeper) || take_dumping_for_dead(keeper))
             break;
-        if (!keeper->worker && page->order == ARENA_ORDER_STOP)
+        if (!keeper->worker && stop_is_over(keeper))
             break;
         if (!keeper->worker && keeper->now_ns >= keeper->clone_at_ns)
             clone_next(keeper);
@@ -399,7 +435,9 @@ static int keeper_loop(struct keeper *keeper)
     }
     if (page->state == ARENA_STATE_FAILED)
         return KEEPER_EXIT_FAILED;
-    page->state = ARENA_STATE_LEFT; /* also when its worker died on the way out: nothing is lost by that */
+    if (page->order == ARENA_ORDER_STOP)
+        write_last_lines(keeper);
+    page->state = ARENA_STATE_LEFT; /* also when its worker died on the way out */
     return KEEPER_EXIT_LEFT;
 }
 

@@ -6,7 +6,11 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
+
+#define LOCK_TRIES 50 /* of LOCK_PAUSE_NS: a lock is held for as long as one write takes */
+#define LOCK_PAUSE_NS (200 * 1000ULL)
 
 static struct arena_log *log_of(struct arena *arena, uint32_t number)
 {
@@ -157,6 +161,18 @@ int log_ring_write(struct arena *arena, uint32_t number)
     if (log->fd < 0)
         return ERR_IO;
     return is_file(log->fd) ? write_file(arena, number) : write_stream(arena, number);
+}
+
+int log_ring_write_patiently(struct arena *arena, uint32_t number)
+{
+    const struct timespec pause = {0, (long)LOCK_PAUSE_NS};
+    int result = log_ring_write(arena, number);
+
+    for (int i = 0; result == ERR_AGAIN && i < LOCK_TRIES; i++) {
+        (void)nanosleep(&pause, NULL);
+        result = log_ring_write(arena, number);
+    }
+    return result;
 }
 
 /* --- after a death --- */

@@ -36,6 +36,8 @@ static inline uint64_t log_ring_waiting(const struct arena *arena, uint32_t numb
 /* Writes what waits. 0: all that waited is written; ERR_AGAIN: somebody has the lock, or the pipe is full; ERR_IO,
  * ERR_NO_SPACE …: it cannot be written now. What was not written stays. One thread at a time. */
 WARN_UNUSED int log_ring_write(struct arena *arena, uint32_t number);
+/* The same, but waits some milliseconds for whoever has the lock. */
+WARN_UNUSED int log_ring_write_patiently(struct arena *arena, uint32_t number);
 /* After a death: finds out how much of a write that was cut off has happened, and gives the lock back. */
 void log_ring_settle(struct arena *arena, uint32_t number);
 

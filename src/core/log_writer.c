@@ -9,12 +9,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define GATHER_NS NS_PER_S
-#define LOCK_TRIES 50 /* of LOCK_PAUSE_NS: a lock is held for as long as one write takes */
-#define LOCK_PAUSE_NS (200 * 1000ULL)
 #define AGAIN_NS (20 * NS_PER_MS)
 #define TROUBLE_NS NS_PER_S
 #define TOLD_NS (10 * NS_PER_S)
@@ -97,18 +94,6 @@ void log_files_prepare(const struct core_settings *settings)
 
 /* --- the job --- */
 
-static int write_patiently(struct arena *arena, unsigned number)
-{
-    const struct timespec pause = {0, (long)LOCK_PAUSE_NS};
-    int result = log_ring_write(arena, number);
-
-    for (int i = 0; result == ERR_AGAIN && i < LOCK_TRIES; i++) {
-        (void)nanosleep(&pause, NULL);
-        result = log_ring_write(arena, number);
-    }
-    return result;
-}
-
 static int must_reopen(const struct worker *worker, unsigned number)
 {
     return worker->arena.page->log_epoch != worker->arena.core->logs[number].reopened;
@@ -117,7 +102,7 @@ static int must_reopen(const struct worker *worker, unsigned number)
 static int write_one(struct worker *worker, unsigned number)
 {
     const uint32_t reopen_number = worker->arena.page->log_epoch;
-    int result = write_patiently(&worker->arena, number);
+    int result = log_ring_write_patiently(&worker->arena, number);
 
     if (must_reopen(worker, number)) {
         const int failed = reopen(worker, number, reopen_number);
@@ -224,7 +209,7 @@ void log_writer_finish(struct worker *worker)
     struct log_writer *logs = &worker->logs;
 
     for (unsigned i = 0; i < worker->settings->log_count; i++) {
-        logs->failed[i] = write_patiently(&worker->arena, i);
+        logs->failed[i] = log_ring_write_patiently(&worker->arena, i);
         if (log_ring_waiting(&worker->arena, i) || worker->arena.core->logs[i].lost != logs->lost_told[i])
             tell_trouble(worker, i);
     }

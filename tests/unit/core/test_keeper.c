@@ -27,6 +27,7 @@
 
 static struct arena arena;
 static struct core_settings settings;
+static char log_path[CORE_LOG_PATH_MAX];
 static int link_fd, listener_fd, client;
 static pid_t keeper;
 static uint64_t echo_sent, echo_heard;
@@ -202,6 +203,9 @@ static void begin_settings(void)
                                       .watchdog_ms = 500,
                                       .log_level = LOG_ERROR + 1,
                                       .listener_count = 1};
+    settings.log_count = 1;
+    snprintf(log_path, sizeof log_path, "/tmp/holdfast-keeper-%d.log", getpid());
+    memcpy(settings.logs[0], log_path, sizeof log_path);
     listener->kind = CORE_LISTENER_IPV4;
     listener->class_tag = 1;
     listener->length = sizeof(struct sockaddr_in);
@@ -264,6 +268,7 @@ static int teardown(void **state)
     fd_close(&link_fd);
     fd_close(&listener_fd);
     arena_close(&arena);
+    (void)unlink(log_path);
     return 0;
 }
 
@@ -490,6 +495,29 @@ static void nobody_left_to_command_means_stop(void **state)
     assert_int_equal(WEXITSTATUS(status), KEEPER_EXIT_LEFT);
 }
 
+/* --- the end --- */
+
+/* Made, and not yet written by the worker, which never hears of the stop. */
+static void a_worker_that_is_killed_at_a_stop_takes_no_line_of_the_log_with_it(void **state)
+{
+    static const char line[] = "GET / 200\n";
+    struct arena_log *log = &arena.core->logs[0];
+    char bytes[64];
+    int fd, status;
+    (void)state;
+
+    assert_int_equal(kill(arena.page->worker_pid, SIGSTOP), 0);
+    memcpy(arena_log_ring(&arena, 0) + log->made, line, sizeof line - 1);
+    log->made += sizeof line - 1;
+    order_stop();
+    assert_int_equal(kill(arena.page->worker_pid, SIGKILL), 0);
+    assert_int_equal(waitpid(keeper, &status, 0), keeper);
+    fd = open(log_path, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(read(fd, bytes, sizeof bytes), sizeof line - 1);
+    assert_memory_equal(bytes, line, sizeof line - 1);
+    fd_close(&fd);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -503,6 +531,7 @@ int main(void)
         CASE(a_crash_loop_starts_the_slot_again_empty_and_later),
         CASE(a_stop_ends_worker_and_keeper_at_once),
         CASE(a_drain_closes_idle_connections_and_leaves),
+        CASE(a_worker_that_is_killed_at_a_stop_takes_no_line_of_the_log_with_it),
         CASE(nobody_left_to_command_means_stop),
     };
 
