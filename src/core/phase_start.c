@@ -48,7 +48,8 @@ static int ensure_queue(struct master *master, size_t i, unsigned queue)
         return 0;
     phase_listener_name(name, listener, queue);
     result = anchor_link_get(&master->anchor, name, fd);
-    if (result && result != ERR_NOT_FOUND) /* it may be there: binding again would fail, or make a second one */
+    if (result &&
+        result != ERR_NOT_FOUND) /* it may be there: binding again would fail, or make a second one */
         log_event(LOG_ERROR, LOG_EV_LISTENER_FAILED, "address=%s step=\"ask the anchor\" error=\"%s\"",
                   listener->text, err_text(result));
     if (result != ERR_NOT_FOUND)
