@@ -43,6 +43,14 @@ SITE = """
         files {www}
         fallback /index.html
     }
+    route /to-folder/* {
+        rewrite /folder
+        files {www}
+    }
+    route /back-to-folder/* {
+        files {www}
+        fallback /folder
+    }
     route /packed/* {
         strip /packed
         files {www}
@@ -75,6 +83,8 @@ def server(start_server):
     (server.www / "packed.txt").write_bytes(b"plain text\n")
     (server.www / "packed.txt.gz").write_bytes(b"pretend gzip\n")
     (server.www / "packed.txt.br").write_bytes(b"pretend brotli\n")
+    (server.www / "folder").mkdir()
+    (server.www / "folder" / "index.html").write_bytes(b"<p>folder\n")
     (server.www / "guarded").mkdir()
     (server.www / "guarded" / "a.txt").write_bytes(b"guarded\n")
     return server
@@ -111,6 +121,13 @@ def test_strip_and_rewrite_change_what_files_sees(server):
 def test_a_fallback_answers_where_there_is_no_file(server):
     assert ask(server, "/app/somewhere/deep").body == b"<p>index\n"
     assert ask(server, "/somewhere/deep").status == 404
+
+
+@pytest.mark.parametrize("route", ["/to-folder", "/back-to-folder"])
+def test_a_rewrite_or_a_fallback_to_a_folder_sends_nobody_round_in_a_circle(route, server):
+    answer = ask(server, route + "/x")
+    assert answer.status == 301 and answer.headers["location"] == route + "/x/"
+    assert ask(server, route + "/x/").body == b"<p>folder\n"
 
 
 def test_the_first_route_whose_conditions_hold_answers(server):

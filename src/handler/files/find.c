@@ -267,6 +267,9 @@ static int find_index(struct exchange *exchange, struct wanted *wanted, struct c
 static int find_one_path(struct exchange *exchange, struct slice path, struct wanted *wanted,
                          struct cached_file **found, struct slice *reason)
 {
+    const struct slice asked = exchange->route_request->path;
+    int status;
+
     *reason = SLICE_LITERAL("no_such_file");
     if (wanted_set(wanted, exchange->route->folder, path))
         return 404;
@@ -276,7 +279,11 @@ static int find_one_path(struct exchange *exchange, struct slice path, struct wa
     }
     if (path.at[path.length - 1] == '/')
         return find_index(exchange, wanted, found, reason);
-    return find_file(exchange, wanted, found, reason);
+    status = find_file(exchange, wanted, found, reason);
+    /* A rewrite or a fallback led to a folder: who asked with a slash would be sent round in a circle. */
+    if (status == 301 && asked.at[asked.length - 1] == '/')
+        return wanted_add(wanted, SLICE_LITERAL("/")) ? 404 : find_index(exchange, wanted, found, reason);
+    return status;
 }
 
 int find_path(struct exchange *exchange, struct wanted *wanted, struct cached_file **found,
