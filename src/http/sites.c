@@ -72,6 +72,8 @@ const struct http_site *sites_find(const struct sites *sites, uint32_t listener,
 {
     if (!sites->has_names[listener])
         return sites->any[listener];
+    if (host.length > 1 && host.at[host.length - 1] == '.')
+        host.length--; /* absolute: the same name */
     for (size_t at = hash(listener, host) & sites->mask; sites->table[at].site; at = (at + 1) & sites->mask) {
         const struct site_entry *entry = &sites->table[at];
 

@@ -27,7 +27,7 @@ struct sites {
 WARN_UNUSED int sites_init(struct sites *sites, const struct http_config *config);
 void sites_fini(struct sites *sites);
 
-/* The site of a host (no port, no final dot; case does not matter) on a listener, otherwise the one that answers every
+/* The site of a host (no port; case and a final dot do not matter) on a listener, otherwise the one that answers every
  * name there, otherwise NULL (RFC 9112 section 3.2). */
 const struct http_site *sites_find(const struct sites *sites, uint32_t listener, struct slice host);
 

@@ -112,7 +112,7 @@ def test_a_site_answers_for_its_names_and_no_other(start_server, folder):
     server = start_server(config="workers 1\ncontrol {control}\n" + "".join(
         f"site {name}.example:{{port}} {{\n    files {folder}/{name}\n}}\n" for name in ("one", "two")))
     with Client(server) as client:
-        for host, body in (("one.example", b"one"), ("TWO.example", b"two"), (f"one.example:{server.port}", b"one")):
+        for host, body in (("one.example", b"one"), ("TWO.example", b"two"), ("two.example.", b"two"), (f"one.example:{server.port}", b"one")):
             client.send_bytes(f"GET /name HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
             assert client.answer().body == body
         client.send_bytes(b"GET /name HTTP/1.1\r\nHost: three.example\r\n\r\n")

@@ -44,6 +44,22 @@ static void a_name_finds_its_site_whatever_its_case(void **state)
     assert_ptr_equal(find(&config, 0, "Example.ORG"), &sites[1]);
 }
 
+static void a_final_dot_does_not_matter(void **state)
+{
+    struct http_config config = config_of(2);
+
+    (void)state;
+    give(0, 0, "example.com");
+    give(1, 0, "");
+    assert_ptr_equal(find(&config, 0, "example.com."), &sites[0]);
+    assert_ptr_equal(find(&config, 0, "EXAMPLE.com."), &sites[0]);
+    assert_ptr_equal(find(&config, 0, "example.com.."), &sites[1]);
+    assert_ptr_equal(find(&config, 0, "."), &sites[1]);
+    config.site_count = 1;
+    assert_ptr_equal(find(&config, 0, "example.com."), &sites[0]);
+    assert_null(find(&config, 0, "."));
+}
+
 static void an_unknown_name_gets_the_site_without_a_name_or_none(void **state)
 {
     struct http_config config = config_of(2);
@@ -97,6 +113,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_name_finds_its_site_whatever_its_case),
+        cmocka_unit_test(a_final_dot_does_not_matter),
         cmocka_unit_test(an_unknown_name_gets_the_site_without_a_name_or_none),
         cmocka_unit_test(the_same_name_on_another_listener_is_another_site),
         cmocka_unit_test(a_thousand_names_are_all_found),
