@@ -79,6 +79,10 @@ int find_status(int number, struct slice *reason)
         *reason = SLICE_LITERAL("file_not_readable");
         return 403;
     }
+    if (number == EAGAIN) {
+        *reason = SLICE_LITERAL("file_busy"); /* somebody's lease on it (fcntl(2)) is being ended */
+        return 503;
+    }
     *reason = SLICE_LITERAL("file_open_failed");
     return number == EMFILE || number == ENFILE || number == ENOMEM ? 503 : 500;
 }

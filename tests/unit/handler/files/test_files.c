@@ -6,6 +6,7 @@
 #include "unit.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -254,6 +255,25 @@ static void a_changed_file_is_seen_after_a_second(void **state)
     assert_files_open(0);
 }
 
+/* What an open for reading that must not wait gets then is EAGAIN, as often as it is tried. */
+static void a_file_that_stays_busy_is_answered_503_with_the_reason(void **state)
+{
+    struct response response;
+    int fd = open(path_of(made_folder, "small.txt"), O_WRONLY | O_CLOEXEC);
+    (void)state;
+
+    signal(SIGIO, SIG_IGN);
+    if (fcntl(fd, F_SETLEASE, F_WRLCK)) {
+        close(fd);
+        skip(); /* no file system for leases */
+    }
+    ask(&response, "GET", "/small.txt");
+    assert_int_equal(response.status, 503);
+    assert_non_null(strstr(response.body, "file_busy"));
+    close(fd);
+    assert_content("/small.txt", "text/plain; charset=utf-8", "small\n");
+}
+
 static void a_file_that_shrinks_while_it_is_sent_ends_the_connection(void **state)
 {
     const off_t more_than_a_socket_holds = 5000000;
@@ -298,6 +318,7 @@ int main(void)
         CASE(a_folder_without_its_slash_is_sent_to_it),
         CASE(other_methods_are_told_which_there_are),
         CASE(a_changed_file_is_seen_after_a_second),
+        CASE(a_file_that_stays_busy_is_answered_503_with_the_reason),
         CASE(a_file_that_shrinks_while_it_is_sent_ends_the_connection),
         CASE(without_its_folder_nothing_starts),
     };
