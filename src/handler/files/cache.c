@@ -54,6 +54,13 @@ void cache_forget(struct file_cache *cache, struct cached_file *file)
     *file = (struct cached_file){.fd = -1};
 }
 
+void cache_forget_folder(struct file_cache *cache, uint32_t folder)
+{
+    for (unsigned i = 0; i < CACHE_ENTRIES; i++)
+        if ((cache->entries[i].folder & 0xffff) == (folder & 0xffff))
+            cache_forget(cache, &cache->entries[i]);
+}
+
 struct cached_file *cache_place(struct file_cache *cache, uint32_t folder, struct slice path, uint8_t form)
 {
     uint32_t hash = hash_of(folder, path, form);

@@ -63,6 +63,8 @@ void cache_count_made(struct file_cache *cache, struct cached_file *file, uint64
 /* Writes lines and etag; `modified_s`: seconds since 1970; negative: nothing is said of it. */
 void cache_describe(struct cached_file *file, struct slice etag, int64_t modified_s);
 void cache_forget(struct file_cache *cache, struct cached_file *file);
+/* Forgets all of a folder; its number is in the lower 16 bits of cached_file.folder. */
+void cache_forget_folder(struct file_cache *cache, uint32_t folder);
 /* Forgets the files that were not served since `before_ns`, and the representations not since `made_before_ns`. How many are
  * left. */
 unsigned cache_trim(struct file_cache *cache, uint64_t before_ns, uint64_t made_before_ns);

@@ -132,9 +132,9 @@ static int open_roots(struct http *http, struct files *files)
     if (!files->roots)
         return ERR_NO_MEMORY;
     for (size_t i = 0; i < config->folder_count; i++)
-        files->roots[i] = -1;
+        files->roots[i].fd = -1;
     for (size_t i = 0; i < config->folder_count; i++) {
-        if (!find_open_root(files, i))
+        if (find_root(files, i) >= 0)
             continue;
         log_event(LOG_ERROR, LOG_EV_HANDLER_FAILED, "handler=files folder=\"%s\" error=\"%s\"%s",
                   config->folders[i], strerror(errno),
@@ -170,8 +170,8 @@ void files_stop(struct http *http)
     tasks_forget(files);
     (void)cache_trim(&files->cache, UINT64_MAX, UINT64_MAX);
     for (size_t i = 0; files->roots && i < http->config->folder_count; i++)
-        if (files->roots[i] >= 0)
-            worker_file_drop(http->worker, files->roots[i]);
+        if (files->roots[i].fd >= 0)
+            worker_file_drop(http->worker, files->roots[i].fd);
     free(files->roots);
     free(files);
     http->handler_private[0] = NULL;

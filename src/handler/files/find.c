@@ -57,15 +57,45 @@ int find_is_hidden(struct slice path)
 
 /* --- opening --- */
 
-int find_open_root(struct files *files, size_t folder)
+/* The folder that was open stays so if there is none to take its place: who puts a link elsewhere may take it away first. */
+static int open_root(struct files *files, size_t folder)
 {
-    int fd = open(files->http->config->folders[folder], O_PATH | O_DIRECTORY | O_CLOEXEC);
+    struct files_root *root = &files->roots[folder];
+    const int fd = open(files->http->config->folders[folder], O_PATH | O_DIRECTORY | O_CLOEXEC);
 
     if (fd < 0)
         return -1;
-    files->roots[folder] = fd;
     worker_file_use(files->http->worker, fd);
+    if (root->fd >= 0) {
+        worker_file_drop(files->http->worker, root->fd);
+        cache_forget_folder(&files->cache, (uint32_t)folder);
+    }
+    root->fd = fd;
+    root->checked_ns = files->http->worker->now_ns;
     return 0;
+}
+
+static int is_another(const struct files *files, size_t folder)
+{
+    struct stat there, ours;
+
+    return !stat(files->http->config->folders[folder], &there) && !fstat(files->roots[folder].fd, &ours) &&
+           (there.st_dev != ours.st_dev || there.st_ino != ours.st_ino);
+}
+
+int find_root(struct files *files, size_t folder)
+{
+    struct files_root *root = &files->roots[folder];
+    const uint64_t now_ns = files->http->worker->now_ns;
+
+    if (root->fd < 0)
+        return open_root(files, folder) ? -1 : root->fd;
+    if (now_ns - root->checked_ns > FILES_FRESH_NS) {
+        root->checked_ns = now_ns;
+        if (is_another(files, folder))
+            (void)open_root(files, folder);
+    }
+    return root->fd;
 }
 
 int find_status(int number, struct slice *reason)
@@ -110,7 +140,7 @@ static int look_later(struct exchange *exchange, const struct wanted *wanted)
     task = task_new(exchange, wanted, TASK_LOOK, look);
     if (!task)
         return 0;
-    task->root = files_of(exchange)->roots[wanted->folder];
+    task_use_root(task, files_of(exchange)->roots[wanted->folder].fd);
     return task_start(task, exchange);
 }
 
@@ -190,19 +220,20 @@ static int open_wanted(struct exchange *exchange, struct wanted *wanted, struct 
                        struct slice *reason)
 {
     struct files *files = files_of(exchange);
-    int fd;
+    int root, fd;
 
     if (!worker_may_open_file(exchange->worker)) {
         *reason = SLICE_LITERAL("out_of_descriptors");
         return 503;
     }
-    if (files->roots[wanted->folder] < 0 && find_open_root(files, wanted->folder))
+    root = find_root(files, wanted->folder);
+    if (root < 0)
         return find_status(errno, reason);
-    fd = beneath_open_cached(files->roots[wanted->folder], wanted->path.at + 1, TO_READ);
+    fd = beneath_open_cached(root, wanted->path.at + 1, TO_READ);
     if (fd < 0 && errno == EAGAIN) {
         if (look_later(exchange, wanted) == FILES_LATER)
             return FILES_LATER;
-        fd = beneath_open(files->roots[wanted->folder], wanted->path.at + 1, TO_READ);
+        fd = beneath_open(root, wanted->path.at + 1, TO_READ);
     }
     return fd < 0 ? find_status(errno, reason) : open_as(exchange, wanted, fd, found, reason);
 }
@@ -210,10 +241,13 @@ static int open_wanted(struct exchange *exchange, struct wanted *wanted, struct 
 /* Through the same door as the first time: it may be reached over other links now. */
 static int is_unchanged(struct files *files, struct wanted *wanted, const struct cached_file *file)
 {
-    const int fd = beneath_open_cached(files->roots[wanted->folder], wanted->path.at + 1, O_PATH);
+    const int root = find_root(files, wanted->folder);
     struct stat status;
-    int is_same;
+    int fd, is_same;
 
+    if (root < 0 || !file->path) /* forgotten with all of a folder that is another one now */
+        return 0;
+    fd = beneath_open_cached(root, wanted->path.at + 1, O_PATH);
     if (fd < 0)
         return 0;
     is_same = !fstat(fd, &status) && cache_is_same(&status, &file->status);

@@ -12,10 +12,15 @@
 
 struct task;
 
+struct files_root {
+    int fd;              /* one use of worker_file_use; -1: could not be opened yet */
+    uint64_t checked_ns; /* when the configured path was last found to lead to it */
+};
+
 struct files {
     struct http *http;
-    int *roots; /* owned; by number of the folder in http_config.folders; -1: could not be opened yet */
-    struct task *tasks; /* owned; those in the pool */
+    struct files_root *roots; /* owned; by number of the folder in http_config.folders */
+    struct task *tasks;       /* owned; those in the pool */
     struct file_cache cache;
 };
 
@@ -47,8 +52,10 @@ int find_file(struct exchange *exchange, struct wanted *wanted, struct cached_fi
 /* A path as the route says: hidden names, index files, listing, fallback. */
 int find_path(struct exchange *exchange, struct wanted *wanted, struct cached_file **found,
               struct slice *reason);
-/* Opens the folder of that number. 0, or -1 with errno set. */
-int find_open_root(struct files *files, size_t folder);
+/* The descriptor of the folder of that number, borrowed until the next call; opened if it is not yet, and looked at again
+ * after FILES_FRESH_NS: a deploy may have put a link elsewhere, and then all workers must follow, not those alone that are
+ * revived. What the cache had of the old folder is forgotten. -1 with errno set. */
+int find_root(struct files *files, size_t folder);
 /* The status and reason for an errno of open(2). */
 int find_status(int number, struct slice *reason);
 /* 1 if a name may not be served; `.well-known` may (RFC 8615). */
@@ -86,7 +93,7 @@ struct task {
     char path[BENEATH_PATH_MAX];
 
     /* In. */
-    int root;           /* borrowed; -1: none */
+    int root;           /* one use of worker_file_use; -1: none */
     int source_fd;      /* one use of worker_file_use; -1: none */
     char *source;       /* owned; NULL: none */
     struct stat status; /* of the source */
@@ -108,6 +115,8 @@ struct task *task_find(struct files *files, const struct wanted *wanted, uint8_t
 /* NULL: no memory. task_start or task_free follows. */
 struct task *task_new(struct exchange *exchange, const struct wanted *wanted, uint8_t form,
                       void (*run)(struct errand *errand));
+/* Keeps the folder's descriptor open until the task is freed. */
+void task_use_root(struct task *task, int root);
 /* Starts it and puts the request off: FILES_LATER. 0: it cannot be, and is freed. */
 int task_start(struct task *task, struct exchange *exchange);
 /* Puts the request off until the task is done: FILES_LATER; 0: it cannot be. */

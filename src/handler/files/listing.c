@@ -244,7 +244,7 @@ static int start(struct exchange *exchange, const struct wanted *wanted, uint8_t
     task = task_new(exchange, wanted, form, make);
     if (!task)
         return 0;
-    task->root = root;
+    task_use_root(task, root);
     task->type = is_json ? SLICE_LITERAL("application/json") : SLICE_LITERAL("text/html; charset=utf-8");
     task->shown_path = strndup(shown.at, shown.length);
     if (task->shown_path)
@@ -256,11 +256,12 @@ static int start(struct exchange *exchange, const struct wanted *wanted, uint8_t
 /* A folder that cannot be opened at all is found out here: no thread is troubled for what is not there. */
 static int check_folder(struct files *files, const struct wanted *wanted, struct slice *reason)
 {
+    const int root = find_root(files, wanted->folder);
     int fd;
 
-    if (files->roots[wanted->folder] < 0 && find_open_root(files, wanted->folder))
+    if (root < 0)
         return find_status(errno, reason);
-    fd = beneath_open(files->roots[wanted->folder], wanted->path.at + 1, O_PATH | O_DIRECTORY);
+    fd = beneath_open(root, wanted->path.at + 1, O_PATH | O_DIRECTORY);
     if (fd < 0)
         return find_status(errno, reason);
     close(fd);
@@ -306,7 +307,7 @@ int listing_find(struct exchange *exchange, struct wanted *wanted, struct cached
         return status;
     *reason = SLICE_LITERAL("no_thread_free");
     wanted->folder = folder | (exchange->route->number + 1) << 16;
-    status = start(exchange, wanted, form, style.is_json, files->roots[folder]);
+    status = start(exchange, wanted, form, style.is_json, files->roots[folder].fd);
     wanted->folder = folder;
     return status ? status : 503;
 }

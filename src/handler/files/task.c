@@ -20,6 +20,8 @@ void task_free(struct task *task)
 {
     if (task->source_fd >= 0)
         worker_file_drop(task->files->http->worker, task->source_fd);
+    if (task->root >= 0)
+        worker_file_drop(task->files->http->worker, task->root);
     if (task->fd >= 0)
         close(task->fd);
     errand_forget_waiters(&task->errand);
@@ -98,6 +100,12 @@ struct task *task_new(struct exchange *exchange, const struct wanted *wanted, ui
     task->root = task->source_fd = task->fd = -1;
     task->modified_s = -1;
     return task;
+}
+
+void task_use_root(struct task *task, int root)
+{
+    task->root = root;
+    worker_file_use(task->files->http->worker, root);
 }
 
 int task_start(struct task *task, struct exchange *exchange)

@@ -255,6 +255,32 @@ static void a_changed_file_is_seen_after_a_second(void **state)
     assert_files_open(0);
 }
 
+static void a_folder_that_is_exchanged_by_its_link_is_followed(void **state)
+{
+    const char *linked[] = {path_of(made_outside, "current")};
+    char *path = strdup(linked[0]);
+    (void)state;
+
+    files_stop(&talk.http);
+    linked[0] = path;
+    talk.config.folders = linked;
+    assert_int_equal(symlink(path_of(made_folder, "sub"), path), 0);
+    assert_int_equal(files_start(&talk.http), 0);
+    assert_content("/", "text/html; charset=utf-8", "index");
+    assert_int_equal(unlink(path), 0);
+    talk.rig.worker.now_ns += 2 * NS_PER_S;
+    assert_content("/", "text/html; charset=utf-8", "index"); /* for as long as there is no other */
+    assert_int_equal(symlink(made_folder, path), 0);
+    talk.rig.worker.now_ns += 2 * NS_PER_S;
+    assert_content("/small.txt", "text/plain; charset=utf-8", "small\n");
+    assert_status("/", 404);
+    assert_files_open(0);
+    files_stop(&talk.http);
+    talk.config.folders = folders;
+    free(path);
+    assert_int_equal(files_start(&talk.http), 0);
+}
+
 /* What an open for reading that must not wait gets then is EAGAIN, as often as it is tried. */
 static void a_file_that_stays_busy_is_answered_503_with_the_reason(void **state)
 {
@@ -318,6 +344,7 @@ int main(void)
         CASE(a_folder_without_its_slash_is_sent_to_it),
         CASE(other_methods_are_told_which_there_are),
         CASE(a_changed_file_is_seen_after_a_second),
+        CASE(a_folder_that_is_exchanged_by_its_link_is_followed),
         CASE(a_file_that_stays_busy_is_answered_503_with_the_reason),
         CASE(a_file_that_shrinks_while_it_is_sent_ends_the_connection),
         CASE(without_its_folder_nothing_starts),
