@@ -100,6 +100,7 @@ struct http {
     void *handler_private[HTTP_HANDLERS_MAX];
     uint64_t next_request;
     uint64_t date_until_ns;
+    int64_t date_s; /* the same as `date` */
     char date[CLOCK_HTTP_DATE_SIZE];
     uint64_t wall_until_ns, wall_ahead_ns; /* of CLOCK_MONOTONIC (account.c) */
     int snapshot_fd;                       /* where error pages lie; borrowed */
@@ -217,6 +218,9 @@ const struct http_route *exchange_route(const struct http *http, const struct ex
 
 /* Finds the site of a request, whose settings count from then on; NULL: there is none. */
 const struct http_site *route_site(struct exchange *exchange, const struct h1_head *request);
+/* The wall clock as the Date of a response that is made now says it: seconds since 1970. Costs no system call on most
+ * calls. */
+int64_t http_now_s(struct http *http);
 /* Finds the site and the route of a request, changes its path as they say, and calls `serve` with all of it filled in; or
  * answers itself: 404, 413, 500, `respond`, `redirect`. */
 void route_exchange(struct exchange *exchange, const struct h1_head *request,

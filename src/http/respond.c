@@ -19,12 +19,19 @@ _Static_assert(HEAD_SIZE <= EXCHANGE_HEAD_MAX && EXCHANGE_HEAD_MAX + EXCHANGE_BO
                "a response that is not a file fits into the ring");
 
 /* Looked at again when the loop's time has moved on: the wall clock is read a hundred times a second at most. */
-static struct slice http_date_now(struct http *http)
+int64_t http_now_s(struct http *http)
 {
     if (http->worker->now_ns >= http->date_until_ns) {
         http->date_until_ns = http->worker->now_ns + 10 * NS_PER_MS;
-        clock_http_date((int64_t)(clock_wall_ns() / NS_PER_S), http->date);
+        http->date_s = (int64_t)(clock_wall_ns() / NS_PER_S);
+        clock_http_date(http->date_s, http->date);
     }
+    return http->date_s;
+}
+
+static struct slice http_date_now(struct http *http)
+{
+    (void)http_now_s(http);
     return (struct slice){http->date, CLOCK_HTTP_DATE_SIZE - 1};
 }
 

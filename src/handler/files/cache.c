@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MODIFIED "Last-Modified: "
 #define WAYS 4u /* places that a path may have */
 
 /* FNV-1a; collisions cost a comparison, not correctness. */
@@ -119,17 +120,35 @@ void cache_count_made(struct file_cache *cache, struct cached_file *file, uint64
         cache_forget(cache, oldest);
 }
 
-void cache_describe(struct cached_file *file, struct slice etag, int64_t modified_s)
+static void add_modified(int64_t modified_s, struct text *text)
 {
     char modified[CLOCK_HTTP_DATE_SIZE];
+
+    clock_http_date(modified_s, modified);
+    text_add_f(text, MODIFIED "%s\r\n", modified);
+}
+
+void cache_add_lines(const struct cached_file *file, int64_t now_s, struct text *text)
+{
+    const size_t modified = sizeof MODIFIED - 1 + CLOCK_HTTP_DATE_SIZE - 1 + 2;
+
+    if (file->modified_s <= now_s) {
+        text_add(text, file->lines);
+        return;
+    }
+    add_modified(now_s, text);
+    text_add(text, (struct slice){file->lines.at + modified, file->lines.length - modified});
+}
+
+void cache_describe(struct cached_file *file, struct slice etag, int64_t modified_s)
+{
     struct text text;
     size_t at;
 
+    file->modified_s = modified_s;
     text_init(&text, file->lines_memory, sizeof file->lines_memory);
-    if (modified_s >= 0) {
-        clock_http_date(modified_s, modified);
-        text_add_f(&text, "Last-Modified: %s\r\n", modified);
-    }
+    if (modified_s >= 0)
+        add_modified(modified_s, &text);
     text_add_c(&text, "ETag: ");
     at = text.length;
     text_add(&text, etag);

@@ -42,6 +42,7 @@ struct cached_file {
     /* what is said of it */
     struct slice type;  /* static */
     struct slice etag;  /* in lines_memory */
+    int64_t modified_s; /* as the lines say it; negative: they do not */
     struct slice lines; /* Last-Modified, ETag, Accept-Ranges, each with its CRLF; in lines_memory */
     char lines_memory[CACHE_LINES_SIZE];
 };
@@ -62,6 +63,9 @@ struct cached_file *cache_place(struct file_cache *cache, uint32_t folder, struc
 void cache_count_made(struct file_cache *cache, struct cached_file *file, uint64_t bytes);
 /* Writes lines and etag; `modified_s`: seconds since 1970; negative: nothing is said of it. */
 void cache_describe(struct cached_file *file, struct slice etag, int64_t modified_s);
+/* Adds the lines to a response that is made at `now_s` (seconds since 1970): a later Last-Modified becomes that (RFC 9110
+ * section 8.8.2.1). */
+void cache_add_lines(const struct cached_file *file, int64_t now_s, struct text *text);
 void cache_forget(struct file_cache *cache, struct cached_file *file);
 /* Forgets all of a folder; its number is in the lower 16 bits of cached_file.folder. */
 void cache_forget_folder(struct file_cache *cache, uint32_t folder);

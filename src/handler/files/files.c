@@ -48,7 +48,7 @@ static void add_fields(const struct exchange *exchange, struct text *text, const
 {
     char memory[512];
 
-    text_add(text, file->lines);
+    cache_add_lines(file, http_now_s(exchange->http), text);
     if (varies)
         text_add(text, SLICE_LITERAL("Vary: Accept-Encoding\r\n"));
     if (coding != CODING_IDENTITY) {
@@ -65,13 +65,19 @@ static void add_fields(const struct exchange *exchange, struct text *text, const
         text_add(text, exchange_cache_line(exchange, memory, sizeof memory));
 }
 
+/* What Last-Modified says is never in the future. */
+static int64_t min_s(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 static void answer_file(struct exchange *exchange, const struct cached_file *file, struct slice type,
                         enum coding coding, int varies)
 {
+    const int64_t now_s = http_now_s(exchange->http);
     const struct conditional_resource resource = {
-        .etag = file->etag, .modified_s = is_listing(file) ? 0 : file->status.st_mtim.tv_sec};
-    const struct conditional condition =
-        conditional_evaluate(exchange->request, &resource, (int64_t)(clock_wall_ns() / NS_PER_S));
+        .etag = file->etag, .modified_s = is_listing(file) ? 0 : min_s(file->status.st_mtim.tv_sec, now_s)};
+    const struct conditional condition = conditional_evaluate(exchange->request, &resource, now_s);
     char memory[EXCHANGE_FIELDS_MAX];
     struct text fields;
 

@@ -281,6 +281,24 @@ static void a_folder_that_is_exchanged_by_its_link_is_followed(void **state)
     assert_int_equal(files_start(&talk.http), 0);
 }
 
+static void a_file_from_the_future_is_said_to_be_of_now(void **state)
+{
+    const struct timespec times[2] = {{.tv_sec = 4102444800}, {.tv_sec = 4102444800}}; /* 2100 */
+    const char *date, *modified;
+    struct response response;
+    (void)state;
+
+    assert_int_equal(utimensat(AT_FDCWD, path_of(made_folder, "small.txt"), times, 0), 0);
+    ask(&response, "GET", "/small.txt");
+    assert_int_equal(response.status, 200);
+    date = strstr(response.head, "\r\nDate: ");
+    modified = strstr(response.head, "\r\nLast-Modified: ");
+    assert_non_null(date);
+    assert_non_null(modified);
+    assert_memory_equal(date + strlen("\r\nDate: "), modified + strlen("\r\nLast-Modified: "), 29);
+    assert_non_null(strstr(modified, " GMT\r\nETag: \""));
+}
+
 /* What an open for reading that must not wait gets then is EAGAIN, as often as it is tried. */
 static void a_file_that_stays_busy_is_answered_503_with_the_reason(void **state)
 {
@@ -345,6 +363,7 @@ int main(void)
         CASE(other_methods_are_told_which_there_are),
         CASE(a_changed_file_is_seen_after_a_second),
         CASE(a_folder_that_is_exchanged_by_its_link_is_followed),
+        CASE(a_file_from_the_future_is_said_to_be_of_now),
         CASE(a_file_that_stays_busy_is_answered_503_with_the_reason),
         CASE(a_file_that_shrinks_while_it_is_sent_ends_the_connection),
         CASE(without_its_folder_nothing_starts),
