@@ -418,9 +418,9 @@ static int note_id(const struct arena *arena, uint32_t block, char *out, size_t 
     length = note->id_length;
     if (note->magic != NOTE_MAGIC || length >= size || length > sizeof note->id)
         return 0;
-    memcpy(out, note->id, length);
+    memcpy(out, note->id, length); /* first: it may still change under our eyes */
     out[length] = '\0';
-    return 1;
+    return request_id_is_acceptable((struct slice){out, length});
 }
 
 void account_describe(const struct arena *arena, const struct record *record,

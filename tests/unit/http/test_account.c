@@ -111,6 +111,25 @@ static void a_request_with_a_body_keeps_its_name_until_it_is_answered(void **sta
     assert_int_equal(exchange_seen(talk.record)->note_block, 0);
 }
 
+/* A lister reads without a lock: the note's block may have become anything meanwhile. */
+static void a_listing_believes_no_name_that_could_not_be_one(void **state)
+{
+    struct arena *arena = &talk.rig.worker.arena;
+    struct conn_description description = {0};
+    char *block, *name;
+    (void)state;
+
+    talk_say(&talk, "POST /hash HTTP/1.1\r\nHost: x\r\nX-Request-Id: mine\r\nContent-Length: 5\r\n\r\nab");
+    talk_settle(&talk);
+    account_describe(arena, talk.record, &description);
+    assert_string_equal(description.request, "mine");
+    block = (char *)arena_block(arena, exchange_seen(talk.record)->note_block - 1);
+    for (char *from = block; (name = memmem(from, (size_t)(block + ARENA_BLOCK_SIZE - from), "mine", 4)); from = name)
+        memcpy(name, "mi\n\"", 4);
+    account_describe(arena, talk.record, &description);
+    assert_int_equal(strspn(description.request, "0123456789abcdef"), 32);
+}
+
 static void a_file_has_its_line_when_it_is_through(void **state)
 {
     unsigned count;
@@ -197,6 +216,7 @@ int main(void)
         CASE(a_request_answered_at_once_has_its_line_with_the_answer),
         CASE(what_is_no_request_has_a_line_in_the_outermost_log),
         CASE(a_request_with_a_body_keeps_its_name_until_it_is_answered),
+        CASE(a_listing_believes_no_name_that_could_not_be_one),
         CASE(a_file_has_its_line_when_it_is_through),
         CASE(a_file_broken_off_by_the_client_says_so_and_how_much_was_sent),
         CASE(a_body_broken_off_is_a_request_without_an_answer),
