@@ -73,6 +73,7 @@ static void forget_descriptors(struct arena_core *core)
     core->epoll_fd = core->wakeup_fd = core->keeper_pidfd = -1;
     for (unsigned i = 0; i < ARENA_LOGS_MAX; i++) {
         core->logs[i].fd = -1;
+        core->logs[i].writer = 0;
         core->logs[i].length =
             0; /* without the lock nobody can tell whether it was written: it is written again */
     }

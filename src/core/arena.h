@@ -135,7 +135,7 @@ struct arena_log {
     _Atomic int32_t fd;         /* -1: none */
     _Atomic uint32_t reopened;  /* the page's `log_epoch` when it was opened */
     _Atomic uint32_t is_usable; /* its ring is allocated */
-    uint32_t padding;
+    _Atomic int32_t writer;     /* the process one of whose threads is in the write; 0: none */
 };
 
 struct arena_core {
@@ -158,6 +158,7 @@ struct arena_core {
     _Atomic uint32_t blamed_crashes; /* record_head.crashes before the blame: it counts once */
     _Atomic uint32_t counters_lie;   /* the self-test failed: never guess, close instead */
     _Atomic uint64_t next_serial;    /* of connections; never 0 */
+    _Atomic uint32_t has_served;     /* the server was ready once: what is wrong with a log stops no slot */
     _Atomic uint32_t highest_fd;     /* ever in use by a connection or an open file: how far revival looks */
     uint64_t id_seed;                /* random; made ids of requests begin with it */
     struct arena_log logs[ARENA_LOGS_MAX];

@@ -168,6 +168,8 @@ static void start_again_empty(struct keeper *keeper, unsigned crashes)
               (unsigned long long)page->connections, (unsigned long long)(keeper->backoff_ns / NS_PER_MS));
     page->crash_loops++;
     page->state = ARENA_STATE_BACKOFF;
+    for (unsigned i = 0; i < keeper->settings->log_count; i++)
+        log_ring_settle(&keeper->arena, i); /* as long as the lock is ours */
     (void)close_range((unsigned)worker_fixed_limit(keeper->settings), ~0U, 0);
     arena_reset(&keeper->arena);
     keeper->crash_count = 0;
@@ -262,7 +264,7 @@ static void write_last_lines(struct keeper *keeper)
 {
     for (unsigned i = 0; i < keeper->settings->log_count; i++) {
         log_ring_settle(&keeper->arena, i);
-        if (log_ring_write_patiently(&keeper->arena, i))
+        if (log_ring_write_patiently(&keeper->arena, i, NULL))
             log_event(LOG_ERROR, LOG_EV_ACCESS_LOG_FAILED, "path=\"%s\" waiting_bytes=%llu next=\"lost\"",
                       keeper->settings->logs[i], (unsigned long long)log_ring_waiting(&keeper->arena, i));
     }

@@ -62,11 +62,14 @@ static ssize_t write_piece(struct arena *arena, uint32_t number, int fd, uint64_
 
 /* --- the file --- */
 
+/* ERR_AGAIN: somebody else has it. Whatever else fails (a file system without locks) does not pass by waiting. */
 static int lock_file(int fd, short type)
 {
     struct flock lock = {.l_type = type, .l_whence = SEEK_SET};
 
-    return fcntl(fd, F_OFD_SETLK, &lock) ? ERR_AGAIN : 0;
+    if (!fcntl(fd, F_OFD_SETLK, &lock))
+        return 0;
+    return errno == EAGAIN || errno == EACCES || errno == EINTR ? ERR_AGAIN : err_from_errno(errno);
 }
 
 static void note(struct arena_log *log, uint64_t from, uint64_t length, uint64_t file_size)
@@ -97,30 +100,54 @@ static uint64_t cut_to_lines(struct arena *arena, uint32_t number, uint64_t writ
     return lines;
 }
 
-static int write_file(struct arena *arena, uint32_t number)
+/* With the note made. In the gate nothing is touched but the ring, which no line enters before `written` moves, and
+ * `writer`: both lie in the arena, and who clones the process shares them. */
+static ssize_t write_gated(struct arena *arena, uint32_t number, uint64_t length, struct pool *pool)
+{
+    struct arena_log *log = log_of(arena, number);
+    ssize_t count;
+    int cause;
+
+    log->writer = (int32_t)getpid();
+    if (pool)
+        pool_enter_gate(pool);
+    count = write_piece(arena, number, log->fd, log->written_before, length);
+    cause = errno;
+    log->writer = 0;
+    if (pool)
+        pool_leave_gate(pool); /* left behind, it ends here */
+    errno = cause;
+    return count;
+}
+
+static int write_file(struct arena *arena, uint32_t number, struct pool *pool)
 {
     struct arena_log *log = log_of(arena, number);
     const uint64_t waiting = log_ring_waiting(arena, number);
     struct stat status;
     ssize_t count;
-    int result = 0;
+    int result = lock_file(log->fd, F_WRLCK), cause;
 
-    if (lock_file(log->fd, F_WRLCK))
-        return ERR_AGAIN;
+    if (result)
+        return result;
     if (fstat(log->fd, &status)) {
         result = err_from_errno(errno);
     } else {
         note(log, log->written, waiting, (uint64_t)status.st_size);
-        count = write_piece(arena, number, log->fd, log->written_before, waiting);
+        count = write_gated(arena, number, waiting, pool);
         if (count < 0)
             result = err_from_errno(errno);
         else if ((uint64_t)count < waiting)
-            result = ERR_NO_SPACE;
+            result = ERR_NO_SPACE, errno = ENOSPC;
+        cause = errno;
         forget_note(log, count < 0                   ? 0
                          : (uint64_t)count < waiting ? cut_to_lines(arena, number, (uint64_t)count)
                                                      : waiting);
+        errno = cause;
     }
+    cause = errno;
     (void)lock_file(log->fd, F_UNLCK);
+    errno = cause;
     return result;
 }
 
@@ -152,25 +179,40 @@ static int is_file(int fd)
     return !fstat(fd, &status) && S_ISREG(status.st_mode);
 }
 
-int log_ring_write(struct arena *arena, uint32_t number)
+int log_ring_is_busy(const struct arena *arena, uint32_t number)
+{
+    const pid_t writer = arena->core->logs[number].writer;
+
+    return writer && (writer == (pid_t)arena->page->keeper_pid || writer == getpid());
+}
+
+int log_ring_write(struct arena *arena, uint32_t number, struct pool *pool)
 {
     const struct arena_log *log = log_of(arena, number);
 
+    if (log_ring_is_busy(arena, number)) {
+        errno = EBUSY;
+        return ERR_BUSY;
+    }
+    if (log->length) /* it was, until now */
+        log_ring_settle(arena, number);
     if (!log_ring_waiting(arena, number))
         return 0;
-    if (log->fd < 0)
+    if (log->fd < 0) {
+        errno = EBADF;
         return ERR_IO;
-    return is_file(log->fd) ? write_file(arena, number) : write_stream(arena, number);
+    }
+    return is_file(log->fd) ? write_file(arena, number, pool) : write_stream(arena, number);
 }
 
-int log_ring_write_patiently(struct arena *arena, uint32_t number)
+int log_ring_write_patiently(struct arena *arena, uint32_t number, struct pool *pool)
 {
     const struct timespec pause = {0, (long)LOCK_PAUSE_NS};
-    int result = log_ring_write(arena, number);
+    int result = log_ring_write(arena, number, pool);
 
     for (int i = 0; result == ERR_AGAIN && i < LOCK_TRIES; i++) {
         (void)nanosleep(&pause, NULL);
-        result = log_ring_write(arena, number);
+        result = log_ring_write(arena, number, pool);
     }
     return result;
 }
@@ -197,8 +239,9 @@ void log_ring_settle(struct arena *arena, uint32_t number)
 {
     struct arena_log *log = log_of(arena, number);
 
-    if (log->fd < 0)
+    if (log->fd < 0 || log_ring_is_busy(arena, number))
         return;
+    log->writer = 0;
     if (log->length)
         forget_note(log, written_by(arena, number));
     (void)lock_file(log->fd, F_UNLCK);

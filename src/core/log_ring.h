@@ -13,6 +13,10 @@
  * only a part could be written (a full disk, a death), the file is cut back to the end of its last whole line, so that no
  * line of another slot gets into the middle of one.
  *
+ * The write itself may hang with its disk. It stands in a gate of the pool (pool_enter_gate), so a worker may become keeper
+ * meanwhile and leave the thread behind. `writer` names the process; as long as the thread is in there, the note, the lock
+ * and the file are its own, and lines wait in the ring. Then the size tells, as after a death.
+ *
  * That needs a file. A pipe or a terminal is written to without a lock, a few lines at once; the batch that was under way
  * at a death is written again. Whoever else changes the file meanwhile (copytruncate of logrotate) makes its size useless:
  * what was in question then counts as written. */
@@ -21,6 +25,7 @@
 
 #include "base/bytes.h"
 #include "core/arena.h"
+#include "loop/pool.h"
 
 /* Adds a line (with its line break) to log n in the open transaction. ERR_NO_SPACE: it found no room, which is counted in
  * the same transaction. */
@@ -33,12 +38,16 @@ static inline uint64_t log_ring_waiting(const struct arena *arena, uint32_t numb
            atomic_load_explicit(&log->written, memory_order_relaxed);
 }
 
-/* Writes what waits. 0: all that waited is written; ERR_AGAIN: somebody has the lock, or the pipe is full; ERR_IO,
- * ERR_NO_SPACE …: it cannot be written now. What was not written stays. One thread at a time. */
-WARN_UNUSED int log_ring_write(struct arena *arena, uint32_t number);
+/* Writes what waits. 0: all that waited is written; ERR_AGAIN: somebody has the lock, or the pipe is full; ERR_BUSY: a
+ * thread that was left behind is still writing; ERR_IO, ERR_NO_SPACE …: it cannot be written now, and errno says why. What
+ * was not written stays. One thread at a time. `pool`: that of the calling thread; NULL: it belongs to none. */
+WARN_UNUSED int log_ring_write(struct arena *arena, uint32_t number, struct pool *pool);
 /* The same, but waits some milliseconds for whoever has the lock. */
-WARN_UNUSED int log_ring_write_patiently(struct arena *arena, uint32_t number);
-/* After a death: finds out how much of a write that was cut off has happened, and gives the lock back. */
+WARN_UNUSED int log_ring_write_patiently(struct arena *arena, uint32_t number, struct pool *pool);
+/* A thread that was left behind is still writing: the note and the file are not to be touched. */
+int log_ring_is_busy(const struct arena *arena, uint32_t number);
+/* After a death: finds out how much of a write that was cut off has happened, and gives the lock back. While a thread that
+ * was left behind is still writing: does nothing; log_ring_write comes back to it. */
 void log_ring_settle(struct arena *arena, uint32_t number);
 
 #endif

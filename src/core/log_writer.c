@@ -9,11 +9,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define GATHER_NS NS_PER_S
+#define LEAVE_PAUSE_NS (200 * 1000ULL)
 #define AGAIN_NS (20 * NS_PER_MS)
 #define TROUBLE_NS NS_PER_S
+#define LEAVE_TRIES 50000 /* of LEAVE_PAUSE_NS: a write that was left behind */
 #define TOLD_NS (10 * NS_PER_S)
 #define FILE_MODE 0640
 
@@ -27,40 +30,33 @@ static int open_file(const char *path)
     return fd < 0 ? err_from_errno(errno) : fd;
 }
 
+/* A death before the number is noted leaves a stray. */
+static int open_missing(struct worker *worker, unsigned number)
+{
+    struct arena_log *log = &worker->arena.core->logs[number];
+    const uint32_t reopen_number = worker->arena.page->log_epoch;
+    int fd = open_file(worker->settings->logs[number]);
+
+    if (fd < 0)
+        return fd;
+    log->reopened = reopen_number;
+    log->fd = fd;
+    return 0;
+}
+
 static int start_one(struct worker *worker, unsigned number)
 {
     struct arena_log *log = &worker->arena.core->logs[number];
-    int fd, result = log->is_usable ? 0 : arena_log_reserve(&worker->arena, number);
+    int result = log->is_usable ? 0 : arena_log_reserve(&worker->arena, number);
 
     if (result)
         return result;
     log->is_usable = 1;
-    if (log->fd >= 0) {
-        log_ring_settle(&worker->arena, number);
-        return 0;
-    }
-    fd = open_file(worker->settings->logs[number]);
-    if (fd < 0)
-        return fd;
-    log->reopened = worker->arena.page->log_epoch;
-    log->fd = fd;
-    worker_note_descriptor(worker, fd);
-    return 0;
-}
-
-int log_writer_start(struct worker *worker, unsigned *which)
-{
-    struct arena_core *core = worker->arena.core;
-
-    worker->logs = (struct log_writer){.worker = worker};
-    for (unsigned i = 0; i < worker->settings->log_count; i++) {
-        int result = start_one(worker, i);
-
-        *which = i;
-        worker->logs.lost_told[i] = core->logs[i].lost;
-        if (result)
-            return result;
-    }
+    if (log->writer == getpid())
+        log->writer = 0; /* somebody who had our number */
+    if (log->fd < 0)
+        return open_missing(worker, number);
+    log_ring_settle(&worker->arena, number);
     return 0;
 }
 
@@ -68,11 +64,13 @@ int log_writer_start(struct worker *worker, unsigned *which)
 static int reopen(struct worker *worker, unsigned number, uint32_t reopen_number)
 {
     struct arena_log *log = &worker->arena.core->logs[number];
-    int fd = open_file(worker->settings->logs[number]), result = fd < 0 ? fd : 0;
+    int fd = open_file(worker->settings->logs[number]), result = fd < 0 ? fd : 0, cause;
 
     if (!result && dup3(fd, log->fd, O_CLOEXEC) < 0)
         result = err_from_errno(errno);
+    cause = errno;
     fd_close(&fd);
+    errno = cause;
     log->reopened = reopen_number; /* also after an error: the old file goes on */
     return result;
 }
@@ -99,16 +97,22 @@ static int must_reopen(const struct worker *worker, unsigned number)
     return worker->arena.page->log_epoch != worker->arena.core->logs[number].reopened;
 }
 
-static int write_one(struct worker *worker, unsigned number)
+/* 0 or an error, and errno. `pool`: as of log_ring_write. */
+static int write_one(struct worker *worker, unsigned number, struct pool *pool)
 {
     const uint32_t reopen_number = worker->arena.page->log_epoch;
-    int result = log_ring_write_patiently(&worker->arena, number);
+    int result = worker->arena.core->logs[number].fd < 0 ? open_missing(worker, number) : 0, cause, failed;
 
-    if (must_reopen(worker, number)) {
-        const int failed = reopen(worker, number, reopen_number);
-
-        result = failed ? failed : result;
-    }
+    if (result)
+        return result;
+    result = log_ring_write_patiently(&worker->arena, number, pool);
+    if (result == ERR_BUSY || !must_reopen(worker, number))
+        return result; /* while somebody still writes, the file's size has to tell what became of it */
+    cause = errno;
+    failed = reopen(worker, number, reopen_number);
+    if (failed)
+        return failed;
+    errno = cause;
     return result;
 }
 
@@ -117,8 +121,12 @@ static void run(struct pool_job *job, unsigned thread)
     struct log_writer *logs = (struct log_writer *)(void *)job;
     (void)thread;
 
-    for (unsigned i = 0; i < logs->worker->settings->log_count; i++)
-        logs->failed[i] = write_one(logs->worker, i);
+    for (unsigned i = 0; i < logs->worker->settings->log_count; i++) {
+        if (!logs->is_tried[i])
+            continue;
+        logs->failed[i] = write_one(logs->worker, i, &logs->worker->pool);
+        logs->cause[i] = errno;
+    }
 }
 
 static void tell_trouble(struct worker *worker, unsigned number)
@@ -128,11 +136,29 @@ static void tell_trouble(struct worker *worker, unsigned number)
 
     log_event(LOG_ERROR, LOG_EV_ACCESS_LOG_FAILED,
               "path=\"%s\" error=\"%s\" waiting_bytes=%llu lines_lost=%llu next=\"tried again every second\"",
-              worker->settings->logs[number], logs->failed[number] ? err_text(logs->failed[number]) : "none",
+              worker->settings->logs[number], logs->failed[number] ? strerror(logs->cause[number]) : "none",
               (unsigned long long)log_ring_waiting(&worker->arena, number),
               (unsigned long long)(lost - logs->lost_told[number]));
     logs->lost_told[number] = lost;
     logs->told_ns = worker->now_ns;
+}
+
+static void done_one(struct worker *worker, unsigned number, int may_tell)
+{
+    struct log_writer *logs = &worker->logs;
+    const struct arena_log *log = &worker->arena.core->logs[number];
+    const int failed = logs->failed[number];
+
+    if (log->fd >= 0)
+        worker_note_descriptor(worker, log->fd);
+    if (failed)
+        logs->try_at_ns[number] = worker->now_ns + (failed == ERR_AGAIN ? AGAIN_NS : TROUBLE_NS);
+    if (!log_ring_waiting(&worker->arena, number))
+        logs->since_ns[number] = 0;
+    else if (!failed)
+        logs->since_ns[number] = worker->now_ns; /* what came during the write gathers anew */
+    if (may_tell && ((failed && failed != ERR_AGAIN) || log->lost != logs->lost_told[number]))
+        tell_trouble(worker, number);
 }
 
 static void done(struct pool_job *job)
@@ -142,18 +168,47 @@ static void done(struct pool_job *job)
     const int may_tell = !logs->told_ns || worker->now_ns >= logs->told_ns + TOLD_NS;
 
     logs->is_writing = 0;
-    for (unsigned i = 0; i < worker->settings->log_count; i++) {
-        const int failed = logs->failed[i];
-        const uint64_t pause_ns = failed == ERR_AGAIN ? AGAIN_NS : TROUBLE_NS;
+    for (unsigned i = 0; i < worker->settings->log_count; i++)
+        if (logs->is_tried[i])
+            done_one(worker, i, may_tell);
+}
 
-        if (failed && worker->now_ns + pause_ns > logs->try_at_ns)
-            logs->try_at_ns = worker->now_ns + pause_ns;
-        if (!log_ring_waiting(&worker->arena, i))
-            logs->since_ns[i] = 0;
-        if (may_tell &&
-            ((failed && failed != ERR_AGAIN) || worker->arena.core->logs[i].lost != logs->lost_told[i]))
-            tell_trouble(worker, i);
+/* --- the start --- */
+
+/* Once the server has served, a log is no reason to stop: its lines wait, and the file is tried again. */
+static int start_without(struct worker *worker, unsigned number, int result)
+{
+    struct log_writer *logs = &worker->logs;
+    const int cause = errno;
+
+    if (!worker->arena.core->has_served || !worker->arena.core->logs[number].is_usable)
+        return result;
+    logs->failed[number] = result;
+    logs->cause[number] = cause;
+    logs->try_at_ns[number] = worker->now_ns + TROUBLE_NS;
+    tell_trouble(worker, number);
+    return 0;
+}
+
+int log_writer_start(struct worker *worker, unsigned *which)
+{
+    struct arena_core *core = worker->arena.core;
+
+    worker->logs = (struct log_writer){.worker = worker};
+    for (unsigned i = 0; i < worker->settings->log_count; i++) {
+        int result;
+
+        *which = i;
+        worker->logs.lost_told[i] = core->logs[i].lost;
+        result = start_one(worker, i);
+        if (result)
+            result = start_without(worker, i, result);
+        else
+            worker_note_descriptor(worker, core->logs[i].fd);
+        if (result)
+            return result;
     }
+    return 0;
 }
 
 /* --- when --- */
@@ -164,12 +219,12 @@ static uint64_t due_of(const struct worker *worker, unsigned number)
     const struct log_writer *logs = &worker->logs;
 
     if (waiting >= LOG_BATCH || must_reopen(worker, number))
-        return logs->try_at_ns;
+        return logs->try_at_ns[number];
     if (!waiting || !logs->since_ns[number])
         return UINT64_MAX;
-    if (logs->since_ns[number] + GATHER_NS > logs->try_at_ns)
+    if (logs->since_ns[number] + GATHER_NS > logs->try_at_ns[number])
         return logs->since_ns[number] + GATHER_NS;
-    return logs->try_at_ns;
+    return logs->try_at_ns[number];
 }
 
 uint64_t log_writer_due_ns(const struct worker *worker)
@@ -196,12 +251,25 @@ void log_writer_turn(struct worker *worker)
             logs->since_ns[i] = worker->now_ns;
     if (log_writer_due_ns(worker) > worker->now_ns)
         return;
+    for (unsigned i = 0; i < worker->settings->log_count; i++)
+        logs->is_tried[i] = logs->try_at_ns[i] <= worker->now_ns; /* one in trouble holds up no other */
     logs->job.run = run;
     logs->job.done = done;
-    if (pool_submit(&worker->pool, &logs->job))
-        logs->try_at_ns = worker->now_ns + AGAIN_NS;
-    else
-        logs->is_writing = 1;
+    logs->is_writing = !pool_submit(&worker->pool, &logs->job);
+    for (unsigned i = 0; !logs->is_writing && i < worker->settings->log_count; i++)
+        if (logs->is_tried[i])
+            logs->try_at_ns[i] = worker->now_ns + AGAIN_NS;
+}
+
+/* The pool leaves a thread behind that is in a write. The watchdog sees that we wait; a stop's time ends it. */
+static void await_writer(struct worker *worker, unsigned number)
+{
+    const struct timespec pause = {0, (long)LEAVE_PAUSE_NS};
+
+    for (int i = 0; log_ring_is_busy(&worker->arena, number) && i < LEAVE_TRIES; i++) {
+        (void)nanosleep(&pause, NULL);
+        worker->arena.core->turns += 2;
+    }
 }
 
 void log_writer_finish(struct worker *worker)
@@ -209,7 +277,9 @@ void log_writer_finish(struct worker *worker)
     struct log_writer *logs = &worker->logs;
 
     for (unsigned i = 0; i < worker->settings->log_count; i++) {
-        logs->failed[i] = log_ring_write_patiently(&worker->arena, i);
+        await_writer(worker, i);
+        logs->failed[i] = write_one(worker, i, NULL);
+        logs->cause[i] = errno;
         if (log_ring_waiting(&worker->arena, i) || worker->arena.core->logs[i].lost != logs->lost_told[i])
             tell_trouble(worker, i);
     }

@@ -21,14 +21,17 @@ struct log_writer {
     struct pool_job job; /* first */
     struct worker *worker;
     int is_writing;                     /* the job is under way */
+    int is_tried[ARENA_LOGS_MAX];       /* by the job that is under way */
     int failed[ARENA_LOGS_MAX];         /* what came of each; the job's until it is done */
+    int cause[ARENA_LOGS_MAX];          /* errno of that */
     uint64_t since_ns[ARENA_LOGS_MAX];  /* when the oldest waiting line was seen; 0: none waits */
-    uint64_t try_at_ns;                 /* not before */
+    uint64_t try_at_ns[ARENA_LOGS_MAX]; /* not before */
     uint64_t told_ns;                   /* the error log has heard of trouble */
     uint64_t lost_told[ARENA_LOGS_MAX]; /* lines whose loss was told */
 };
 
-/* Opens what is not open yet, and settles what a dead worker was writing. 0 or an error, and *which is the log. */
+/* Opens what is not open yet, and settles what a dead worker was writing. 0 or an error, and *which is the log. When the
+ * server has served before, a file that cannot be opened is told and tried again later. */
 WARN_UNUSED int log_writer_start(struct worker *worker, unsigned *which);
 /* Once in a turn of the loop: starts the job if it is time. */
 void log_writer_turn(struct worker *worker);

@@ -57,6 +57,7 @@ static int make_arena(struct master *master, struct slot *slot)
     if (result)
         return result;
     arena.core->counters_lie = master->state->counters_lie;
+    arena.core->has_served = master->state->phase >= PHASE_RUN;
     name_of(name, "arena", slot);
     result = anchor_link_put(&master->anchor, name, arena.fd);
     if (!result)

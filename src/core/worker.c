@@ -609,6 +609,7 @@ _Noreturn void worker_run(struct arena *arena, const struct service *service,
     worker_listen(&worker);
     page->listening = (uint32_t)worker.is_listening;
     page->state = ARENA_STATE_READY;
+    arena->core->has_served = 1;
     (void)!link_send(FD_LINK, LINK_READY, page->slot, page->generation, 0);
     worker_loop(&worker);
 }

@@ -241,6 +241,28 @@ def test_a_pipe_can_be_the_log(start_server):
     assert sorted(json.loads(line)["id"] for line in reader) == sorted(f"q{turn}" for turn in range(30))
 
 
+def test_a_log_that_cannot_be_opened_after_a_crash_loop_stops_no_slot(start_server, tmp_path):
+    """A pipe whose reader has gone cannot be opened; the lines wait for the next reader."""
+    pipe = tmp_path / "pipe"
+    for place in [tmp_path, *list(tmp_path.parents)[:2]]:
+        os.chmod(place, 0o755)
+    os.mkfifo(pipe)
+    os.chmod(pipe, 0o666)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    server = start_server(config="workers 1\ncontrol {control}\ncrash_limit 1 per 60s\ntest_hooks on\n"
+                                 f"site 127.0.0.1:{{port}} {{\n    files {{www}}\n    access_log {pipe} json\n}}\n", plants_crashes=True)
+    os.close(reader)
+    assert fetch(server, "/_test/crash?how=segv", headers="X-Request-Id: before\r\n").status == 500
+    with Client(server) as client:
+        client.send("/_test/crash?how=segv")
+        server.wait_for_log("event=crash_loop")
+    assert fetch(server, "/none", headers="X-Request-Id: after\r\n").status == 404
+    server.wait_for_log('event=access_log_failed .*error="No such device or address"')
+    with open(os.open(pipe, os.O_RDONLY)) as file:  # waits for a writer
+        ids = [json.loads(file.readline())["id"] for _ in range(2)]
+    assert ids == ["before", "after"], "of the request that the slot was emptied under there is no line"
+
+
 def test_workers_of_another_user_write_a_log_that_the_master_made(start_server):
     if os.geteuid() != 0:
         pytest.skip("only root changes users")
