@@ -124,7 +124,8 @@ static void a_listing_believes_no_name_that_could_not_be_one(void **state)
     account_describe(arena, talk.record, &description);
     assert_string_equal(description.request, "mine");
     block = (char *)arena_block(arena, exchange_seen(talk.record)->note_block - 1);
-    for (char *from = block; (name = memmem(from, (size_t)(block + ARENA_BLOCK_SIZE - from), "mine", 4)); from = name)
+    for (char *from = block; (name = memmem(from, (size_t)(block + ARENA_BLOCK_SIZE - from), "mine", 4));
+         from = name)
         memcpy(name, "mi\n\"", 4);
     account_describe(arena, talk.record, &description);
     assert_int_equal(strspn(description.request, "0123456789abcdef"), 32);
