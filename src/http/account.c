@@ -197,7 +197,8 @@ static void put_reason(struct note *note, struct slice reason)
 {
     const size_t length = reason.length < REASON_MAX - 1 ? reason.length : REASON_MAX - 1;
 
-    memcpy(note->reason, reason.at, length);
+    if (length)
+        memcpy(note->reason, reason.at, length);
     note->reason[length] = '\0';
 }
 
