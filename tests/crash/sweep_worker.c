@@ -1,6 +1,7 @@
 /* Every part over every target is a list of points of its own: its length is measured in an undisturbed run
  * first, then the points are tried in order, or a seeded sample of all lists together. */
 #include "crash/sweep.h"
+#include "crash/talk.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #define LIST_MAX 256
 /* How far past the measured length a whole sweep goes on looking for the end: runs differ by a few calls. */
 #define MISSES_AT_END 3
+#define STEPPED_TIMEOUT_S 30
 /* A sample looks no further than so many changes behind a call; where there are fewer, the last one is taken. */
 #define STATES_SAMPLED 24
 
@@ -252,6 +254,8 @@ int sweep_worker(const struct sweep_options *options)
     if (!sweep)
         return -1;
     sweep->options = options;
+    if (options->mode == POINT_STEP || options->mode == POINT_STATE)
+        talk_timeout_s = STEPPED_TIMEOUT_S;
     for (size_t i = 0; i < options->target_count; i++)
         sweep->bystanders[i] = (struct bystander){.target = &options->targets[i], .fd = -1};
     if (options->point) {

@@ -19,6 +19,8 @@ void talk_set_reason(char *reason, size_t capacity)
     fail_capacity = capacity;
 }
 
+int talk_timeout_s = TALK_TIMEOUT_S;
+
 void talk_fail(const char *format, ...)
 {
     va_list arguments;
@@ -30,7 +32,7 @@ void talk_fail(const char *format, ...)
 
 void talk_adopt(struct talk *talk, const struct target *target, int fd)
 {
-    struct timeval patience = {.tv_sec = TALK_TIMEOUT_S};
+    struct timeval patience = {.tv_sec = talk_timeout_s};
     talk->target = target;
     talk->fd = fd;
     talk->have = talk->taken = 0;
@@ -109,7 +111,7 @@ static void talk_fill(struct talk *talk, const char *waiting_for)
     if (length == 0)
         talk_fail("%s: the end came instead of %s", talk->target->text, waiting_for);
     if (length < 0 && errno == EAGAIN)
-        talk_fail("%s: nothing came for %d s, waiting for %s", talk->target->text, TALK_TIMEOUT_S,
+        talk_fail("%s: nothing came for %d s, waiting for %s", talk->target->text, talk_timeout_s,
                   waiting_for);
     if (length < 0)
         talk_fail("%s: %s, waiting for %s", talk->target->text, strerror(errno), waiting_for);

@@ -14,6 +14,8 @@
 
 /* Shorter than the timers by which a server may mend itself: those must not hide that something was lost. */
 #define TALK_TIMEOUT_S 5
+/* What is waited: the above, or longer where the worker is single-stepped, which takes it seconds for a request. */
+extern int talk_timeout_s;
 
 struct talk {
     const struct target *target; /* borrowed */

@@ -42,7 +42,8 @@ def test_a_worker_may_die_at_every_system_call_of_its_revival(start_victim, hook
 
 
 def sweep_worker(start_victim, hooks, accept, seed, mode, more, seconds=BUDGET_S):
-    server = start_victim(workers=1, accept=accept)
+    # Single steps take a worker a thousand times as long: the watchdog is to take that for no hang.
+    server = start_victim(workers=1, accept=accept, top="watchdog 10m\n" if mode in ("step", "state") else "")
     keeper = wait_settled(server)["workers"][0]["keeper_pid"]
     arguments = ["--keeper", keeper, "--mode", mode, "--seed", seed, "--seconds", seconds, *more]
     for target in server.targets:

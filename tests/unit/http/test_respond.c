@@ -13,14 +13,14 @@
 #include <string.h>
 #include <unistd.h>
 
-static struct record_head before;
+static struct record_head head_before;
 
 /* An exchange with an open transaction, as a handler gets it. */
 static struct exchange begun(unsigned flags)
 {
     struct exchange exchange;
 
-    before = *record_head(talk.record);
+    head_before = *record_head(talk.record);
     exchange = (struct exchange){.http = &talk.http,
                                  .worker = &talk.rig.worker,
                                  .record = talk.record,
@@ -59,7 +59,7 @@ static void forget(const struct exchange *exchange)
     if (exchange->head->out_block)
         worker_give_block(exchange->worker, exchange->head->out_block);
     if (!ARENA_SHARED)
-        *exchange->head = before; /* a plain-fork build has no spare */
+        *exchange->head = head_before; /* a plain-fork build has no spare */
 }
 
 static void a_response_has_its_lines_in_order_and_then_its_body(void **state)
