@@ -7,6 +7,7 @@
 #include "rig.h"
 #include "unit.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
