@@ -18,9 +18,10 @@ site 127.0.0.1:{port} {
 def test_every_new_connection_is_answered_and_the_oldest_idle_ones_end_cleanly(start_server, seed):
     server = start_server(config=CONFIG)
     (server.www / "index.html").write_bytes(b"index")
-    clients, rounds = [], long_or_short(5000, 400)
+    clients, rounds = [], long_or_short(5000, 400)  # and as many more as a quick machine wants for its kills
     with Killing(server, seed) as killing:
-        for _ in range(rounds):
+        while rounds > 0 or (killing.kills <= 3 and rounds > -20_000):
+            rounds -= 1
             client = Client(server)
             assert client.get("/").status == 200
             clients.append(client)

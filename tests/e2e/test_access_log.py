@@ -241,6 +241,7 @@ def test_a_pipe_can_be_the_log(start_server):
     assert sorted(json.loads(line)["id"] for line in reader) == sorted(f"q{turn}" for turn in range(30))
 
 
+@pytest.mark.variants("hooks", "asan")
 def test_a_log_that_cannot_be_opened_after_a_crash_loop_stops_no_slot(start_server, tmp_path):
     """A pipe whose reader has gone cannot be opened; the lines wait for the next reader."""
     pipe = tmp_path / "pipe"
@@ -281,6 +282,7 @@ def test_a_route_without_a_log_has_no_line_however_its_response_ends(start_logge
     assert combined(line)["request"] == "GET /big HTTP/1.1"
 
 
+@pytest.mark.variants("hooks", "asan")
 def test_a_request_that_crashes_its_worker_has_its_line_in_its_site_s_log(start_server):
     server = start_server(config="workers 1\ncontrol {control}\ntest_hooks on\nsite 127.0.0.1:{port} {\n    files {www}\n"
                                  "    access_log {folder}/site.log\n}\n", plants_crashes=True)

@@ -64,6 +64,7 @@ def test_buckets_only_grow_and_end_in_the_count(server):
     assert buckets[-1] == values["holdfast_request_duration_seconds_count"]
 
 
+@pytest.mark.variants("hooks", "release", "asan")
 def test_counters_of_all_workers_are_summed_and_no_death_takes_one_away(server):
     pids = server.worker_pids()
     for turn in range(30):
