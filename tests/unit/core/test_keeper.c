@@ -513,7 +513,8 @@ static void a_worker_that_is_killed_at_a_stop_takes_no_line_of_the_log_with_it(v
     memcpy(arena_log_ring(&arena, 0) + log->made, line, sizeof line - 1);
     log->made += sizeof line - 1;
     order_stop();
-    (void)kill(worker, SIGKILL); /* unless the keeper, who waits no longer than a stop may take, was quicker */
+    (void)kill(worker,
+               SIGKILL); /* unless the keeper, who waits no longer than a stop may take, was quicker */
     assert_int_equal(waitpid(keeper, &status, 0), keeper);
     fd = open(log_path, O_RDONLY | O_CLOEXEC);
     assert_int_equal(read(fd, bytes, sizeof bytes), sizeof line - 1);
