@@ -60,9 +60,11 @@ def test_others_lose_nothing(start_server, variant, attack, record_property):
     server = start_server(config=config)
     (server.www / "index.html").write_bytes(b"index\n")
     (server.www / "large.bin").write_bytes(b"x" * (64 << 20))
+    with open(server.www / "endless.bin", "wb") as endless:
+        endless.truncate(16 << 30)  # a hole: however quick the machine is, nobody comes to its end
     downloads = [Client(server, receive_buffer=65536) for _ in range(5)]
     for client in downloads:
-        client.send("/large.bin")
+        client.send("/endless.bin")
         assert client.head()[0] == 200
     command = ["slowhttptest", *options, "-r", "500", "-i", "2", "-l", str(SECONDS), "-p", "3", "-x", "10",
                "-u", f"http://127.0.0.1:{server.port}{path}"]
