@@ -25,7 +25,8 @@
     X(PROTOCOL, -17, "the message breaks its protocol")                                                      \
     X(UNSUPPORTED, -18, "not supported here")                                                                \
     X(REFUSED, -19, "refused")                                                                               \
-    X(IO, -20, "input or output failed")
+    X(IO, -20, "input or output failed")                                                                     \
+    X(UNREACHABLE, -21, "nobody can be reached")
 
 enum err {
 #define ERR_ENUM(name, number, text) ERR_##name = number,
