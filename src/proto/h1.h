@@ -23,7 +23,8 @@
 
 #include <stdint.h>
 
-/* Why a request is refused: name, status, machine-readable reason (for logs and the answer). */
+/* Why a message is refused: name, status, machine-readable reason (for logs and the answer). The numbers of
+ * the enum are kept in connection records: add at the end only. */
 #define H1_REFUSAL_TABLE(X)                                                                                  \
     X(NOTHING, 0, "")                                                                                        \
     X(BAD_REQUEST_LINE, 400, "bad_request_line")                                                             \
@@ -61,7 +62,10 @@
     X(CHUNK_OVERHEAD, 400, "chunk_overhead")                                                                 \
     X(BAD_TRAILER, 400, "bad_trailer")                                                                       \
     X(TRAILERS_TOO_LARGE, 431, "trailers_too_large")                                                         \
-    X(BAD_PATH, 400, "bad_path")
+    X(BAD_PATH, 400, "bad_path")                                                                             \
+    X(BAD_STATUS_LINE, 502, "bad_status_line")                                                               \
+    X(BAD_STATUS, 502, "bad_status")                                                                         \
+    X(BODY_IN_INTERIM, 502, "body_in_interim_response")
 
 enum h1_refusal {
 #define H1_REFUSAL_ENUM(name, status, reason) H1_REFUSE_##name,
@@ -144,8 +148,9 @@ enum h1_refusal h1_head_explain(const char *bytes, uint32_t length, uint32_t lim
 WARN_UNUSED int h1_head_parse(const char *bytes, uint32_t length, struct h1_head *head,
                               enum h1_refusal *refusal);
 
-/* The first field of that name (any case), or NULL. Borrowed from the head. */
+/* The first field of that name (any case), or NULL. Borrowed from the head or the array. */
 const struct h1_field *h1_field_find(const struct h1_head *head, struct slice name);
+const struct h1_field *h1_fields_find(const struct h1_field *fields, uint32_t count, struct slice name);
 
 /* Takes the next element off a comma-separated list (RFC 9110 section 5.6.1): 1, and *element without the
  * white space around it, *rest without it; 0 at the end. Empty elements are skipped. Knows no quoted strings.
@@ -161,7 +166,7 @@ struct h1_chunks {
     uint8_t step;
     uint8_t digits;         /* hex digits of the size so far */
     uint8_t refusal;        /* enum h1_refusal that ended it */
-    uint8_t reserved;       /* 0 */
+    uint8_t keep_trailers;  /* 1: trailers are delivered, set by whoever wants them; 0: dropped */
     uint32_t overhead;      /* bytes in extensions not yet made good by data */
     uint32_t trailer_bytes; /* bytes after the last chunk */
     uint64_t left;          /* bytes of data to come in this chunk */
@@ -173,18 +178,42 @@ _Static_assert(sizeof(struct h1_chunks) <= 24, "kept per connection");
 /* The bytes of all extensions may outweigh those of all data by this much at any point (RFC 9112
  * section 7.1.1 asks for a limit). Sizes need none: at worst 20 bytes of framing carry one of data. */
 #define H1_CHUNK_OVERHEAD_MAX 16384
-/* All trailer fields with their line ends; they are checked and dropped, never delivered. */
+/* All trailer fields with their line ends. */
 #define H1_TRAILER_BYTES_MAX 8192
 
 #define H1_CHUNKS_END 1
+#define H1_CHUNKS_TRAILER 2
 
 /* Consumes as much framing as there is and at most one run of data from bytes[0, length).
  * 0: *data is a run of body bytes, never empty, inside `bytes`; call again with what follows *consumed.
  * ERR_PARTIAL: all bytes are consumed and more are needed. H1_CHUNKS_END: the body and its trailers are
  * complete, what follows *consumed is the next request; stays so. ERR_SYNTAX or ERR_LIMIT with *refusal;
- * stays so. The same bytes give the same data and the same end however they are split. */
+ * stays so. The same bytes give the same data and the same end however they are split.
+ *
+ * With keep_trailers also H1_CHUNKS_TRAILER: *data is a trailer line without its line end, checked, for
+ * h1_trailer_parse(); call again. A line is consumed only when it is complete: ERR_PARTIAL then leaves its
+ * beginning unconsumed, to be offered again with more behind it. Who has no room for H1_TRAILER_BYTES_MAX
+ * bytes and fills up first treats that as H1_REFUSE_TRAILERS_TOO_LARGE. */
 WARN_UNUSED int h1_chunks_next(struct h1_chunks *chunks, const char *bytes, uint32_t length,
                                uint32_t *consumed, struct slice *data, enum h1_refusal *refusal);
+
+/* Name and value of a trailer line. Borrowed from the line. */
+struct h1_field h1_trailer_parse(struct slice line);
+/* 1 if a trailer of that name may be passed on: not if it would mean something for framing, routing,
+ * the connection, authentication or the reading of the content, which is decided before it comes (RFC 9110
+ * section 6.5.1). */
+int h1_trailer_may_pass(struct slice name);
+
+/* 1 if a field of that name in a head with these fields is meant for this connection alone and must not be
+ * passed on (RFC 9110 section 7.6.1): Connection and what it names, Keep-Alive, Proxy-Connection, TE,
+ * Transfer-Encoding, Upgrade. Who speaks of framing, TE or an upgrade on the next connection writes these
+ * fields anew. Proxy-Authenticate and Proxy-Authorization are the caller's policy; Trailer may pass.
+ *
+ * What Connection names is believed except for fields that are meant for every recipient, as naming those
+ * is no legal option and would let a client take away what the next server relies on: Host, Content-*,
+ * Expect, Range, Trailer, Cache-Control, Authorization, Cookie, Set-Cookie, Date, Via, Forwarded,
+ * X-Forwarded-*, X-Real-IP. So naming never changes where a message goes, where it ends, or for whom. */
+int h1_hop_by_hop(const struct h1_field *fields, uint32_t count, struct slice name);
 
 /* The path that is matched and looked up, from the path as sent. Percent-encoding is undone once, empty
  * segments are merged ("//" is "/"), "." and ".." are resolved after decoding (RFC 3986 section 5.2.4), a

@@ -193,6 +193,28 @@ static int refuse(struct h1_chunks *chunks, enum h1_refusal reason, enum h1_refu
     return status == 413 || status == 431 ? ERR_LIMIT : ERR_SYNTAX;
 }
 
+/* One line after the last chunk, if all of it is there: a trailer, or the empty line. What is left of it when
+ * not waits unconsumed, and so does the state. */
+static int take_line(struct h1_chunks *chunks, const char *at, uint32_t length, uint32_t *consumed,
+                     struct slice *data, enum h1_refusal *refusal)
+{
+    struct h1_chunks trial = *chunks;
+    for (uint32_t i = 0; i < length; i++) {
+        enum h1_refusal reason = take_byte(&trial, at[i]);
+        if (reason != H1_REFUSE_NOTHING)
+            return refuse(chunks, reason, refusal);
+        if (trial.step == DONE || trial.step == TRAILER_FIRST) {
+            *chunks = trial;
+            *consumed += i + 1;
+            if (trial.step == DONE)
+                return H1_CHUNKS_END;
+            *data = (struct slice){at, i - 1};
+            return H1_CHUNKS_TRAILER;
+        }
+    }
+    return ERR_PARTIAL;
+}
+
 int h1_chunks_next(struct h1_chunks *chunks, const char *bytes, uint32_t length, uint32_t *consumed,
                    struct slice *data, enum h1_refusal *refusal)
 {
@@ -209,6 +231,8 @@ int h1_chunks_next(struct h1_chunks *chunks, const char *bytes, uint32_t length,
             *consumed += (uint32_t)data->length;
             return 0;
         }
+        if (chunks->step == TRAILER_FIRST && chunks->keep_trailers)
+            return take_line(chunks, bytes + *consumed, length - *consumed, consumed, data, refusal);
         enum h1_refusal reason = take_byte(chunks, bytes[*consumed]);
         if (reason != H1_REFUSE_NOTHING)
             return refuse(chunks, reason, refusal);

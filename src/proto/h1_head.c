@@ -1,4 +1,4 @@
-/* HTTP/1: where a head ends, and its lines. What the target and the fields mean is decided in h1_target.c and
+/* HTTP/1: where a head ends, and the head of a request. What the target and the fields mean is decided in h1_target.c and
  * h1_notes.c. */
 #include "proto/h1_internal.h"
 
@@ -51,40 +51,6 @@ enum h1_refusal h1_head_explain(const char *bytes, uint32_t length, uint32_t lim
     return lines > 0 ? H1_REFUSE_FIELDS_TOO_LARGE : H1_REFUSE_URI_TOO_LONG;
 }
 
-struct reader {
-    const char *at, *end;
-};
-
-/* Something else was expected where the reader stands. A stray control byte is the better explanation. */
-static enum h1_refusal refuse_here(const struct reader *reader, enum h1_refusal otherwise)
-{
-    const char *at = reader->at;
-    if (at == reader->end)
-        return H1_REFUSE_HEAD_CUT;
-    if (*at == '\n')
-        return H1_REFUSE_BARE_LF;
-    if (*at == '\r' && at + 1 == reader->end)
-        return H1_REFUSE_HEAD_CUT;
-    if (*at == '\r' && at[1] != '\n')
-        return H1_REFUSE_BARE_CR;
-    if (*at == '\r' || *at == '\t' || !h1_byte_is_control(*at))
-        return otherwise;
-    return H1_REFUSE_CONTROL_BYTE;
-}
-
-static int at_line_end(const struct reader *reader)
-{
-    return reader->end - reader->at >= 2 && reader->at[0] == '\r' && reader->at[1] == '\n';
-}
-
-static enum h1_refusal read_line_end(struct reader *reader, enum h1_refusal otherwise)
-{
-    if (!at_line_end(reader))
-        return refuse_here(reader, otherwise);
-    reader->at += 2;
-    return H1_REFUSE_NOTHING;
-}
-
 static enum h1_method method_of(struct slice text)
 {
     static const struct {
@@ -101,19 +67,19 @@ static enum h1_method method_of(struct slice text)
     return H1_OTHER;
 }
 
-static enum h1_refusal read_method(struct reader *reader, struct h1_head *head)
+static enum h1_refusal read_method(struct h1_reader *reader, struct h1_head *head)
 {
     const char *from = reader->at;
     reader->at = h1_skip_class(from, reader->end, H1_IN_TOKEN);
     if (reader->at == from || reader->at == reader->end || *reader->at != ' ')
-        return refuse_here(reader, H1_REFUSE_BAD_REQUEST_LINE);
+        return h1_refuse_here(reader, H1_REFUSE_BAD_REQUEST_LINE);
     head->method_text = h1_slice(from, reader->at++);
     head->method = method_of(head->method_text);
     return H1_REFUSE_NOTHING;
 }
 
 /* The path and the query, up to a byte that belongs to neither. */
-static void read_origin_form(struct reader *reader, struct h1_head *head)
+static void read_origin_form(struct h1_reader *reader, struct h1_head *head)
 {
     const char *from = reader->at;
     head->form = H1_ORIGIN_FORM;
@@ -127,7 +93,7 @@ static void read_origin_form(struct reader *reader, struct h1_head *head)
     head->has_query = 1;
 }
 
-static enum h1_refusal read_target(struct reader *reader, struct h1_head *head)
+static enum h1_refusal read_target(struct h1_reader *reader, struct h1_head *head)
 {
     const char *from = reader->at;
     int origin = from < reader->end && *from == '/';
@@ -135,34 +101,30 @@ static enum h1_refusal read_target(struct reader *reader, struct h1_head *head)
         read_origin_form(reader, head);
     else
         reader->at = h1_skip_class(from, reader->end, H1_IN_QUERY);
-    if (reader->at == from || at_line_end(reader)) /* two spaces; or the line of HTTP/0.9 */
-        return refuse_here(reader, H1_REFUSE_BAD_REQUEST_LINE);
+    if (reader->at == from || h1_at_line_end(reader)) /* two spaces; or the line of HTTP/0.9 */
+        return h1_refuse_here(reader, H1_REFUSE_BAD_REQUEST_LINE);
     if (reader->at == reader->end || *reader->at != ' ')
-        return refuse_here(reader, H1_REFUSE_BAD_TARGET);
+        return h1_refuse_here(reader, H1_REFUSE_BAD_TARGET);
     head->target = h1_slice(from, reader->at++);
     if (origin)
         return head->method == H1_CONNECT ? H1_REFUSE_BAD_TARGET : H1_REFUSE_NOTHING;
     return h1_target_parse(head);
 }
 
-/* "HTTP/" DIGIT "." DIGIT, in this case of letters (RFC 9112 section 2.3). */
-static enum h1_refusal read_version(struct reader *reader, struct h1_head *head)
+static enum h1_refusal read_version(struct h1_reader *reader, struct h1_head *head)
 {
-    const char *at = reader->at;
-    if (reader->end - at < 8 || memcmp(at, "HTTP/", 5) != 0 || at[5] < '0' || at[5] > '9' || at[6] != '.' ||
-        at[7] < '0' || at[7] > '9')
-        return refuse_here(reader, H1_REFUSE_BAD_VERSION);
-    reader->at += 8;
-    enum h1_refusal refusal = read_line_end(reader, H1_REFUSE_BAD_VERSION);
+    int known = h1_read_version(reader, &head->version_minor);
+    if (known < 0)
+        return h1_refuse_here(reader, H1_REFUSE_BAD_VERSION);
+    enum h1_refusal refusal = h1_read_line_end(reader, H1_REFUSE_BAD_VERSION);
     if (refusal != H1_REFUSE_NOTHING)
         return refusal;
-    head->version_minor = at[7] != '0';
-    return at[5] == '1' ? H1_REFUSE_NOTHING : H1_REFUSE_VERSION_UNKNOWN;
+    return known ? H1_REFUSE_NOTHING : H1_REFUSE_VERSION_UNKNOWN;
 }
 
-static enum h1_refusal read_request_line(struct reader *reader, struct h1_head *head)
+static enum h1_refusal read_request_line(struct h1_reader *reader, struct h1_head *head)
 {
-    if (at_line_end(reader))
+    if (h1_at_line_end(reader))
         reader->at += 2;
     enum h1_refusal refusal = read_method(reader, head);
     if (refusal == H1_REFUSE_NOTHING)
@@ -172,81 +134,25 @@ static enum h1_refusal read_request_line(struct reader *reader, struct h1_head *
     return refusal;
 }
 
-static enum h1_refusal read_field_name(struct reader *reader, struct slice *name)
-{
-    const char *from = reader->at;
-    if (h1_byte_is_blank(*from)) /* also right after the request line, RFC 9112 section 2.2 */
-        return H1_REFUSE_OBS_FOLD;
-    reader->at = h1_skip_class(from, reader->end, H1_IN_TOKEN);
-    if (at_line_end(reader))
-        return H1_REFUSE_COLON_MISSING;
-    if (reader->at < reader->end && reader->at > from && h1_byte_is_blank(*reader->at))
-        return H1_REFUSE_SPACE_BEFORE_COLON;
-    if (reader->at == reader->end || reader->at == from || *reader->at != ':')
-        return refuse_here(reader, H1_REFUSE_BAD_FIELD_NAME);
-    *name = h1_slice(from, reader->at++);
-    return H1_REFUSE_NOTHING;
-}
-
-/* Visible bytes, bytes from 0x80 on, spaces and tabs (RFC 9110 section 5.5). */
-static enum h1_refusal read_field_value(struct reader *reader, struct slice *value)
-{
-    const char *from, *to;
-    while (reader->at < reader->end && h1_byte_is_blank(*reader->at))
-        reader->at++;
-    from = reader->at;
-    for (;;) {
-        reader->at = h1_skip_text(reader->at, reader->end);
-        if (reader->at == reader->end || *reader->at != '\t')
-            break;
-        reader->at++;
-    }
-    for (to = reader->at; to > from && h1_byte_is_blank(to[-1]); to--)
-        continue;
-    *value = h1_slice(from, to);
-    return read_line_end(reader, H1_REFUSE_CONTROL_BYTE);
-}
-
 /* Field lines up to and with the empty line. */
-static enum h1_refusal read_fields(struct reader *reader, struct h1_head *head, struct h1_notes *notes)
+static enum h1_refusal read_fields(struct h1_reader *reader, struct h1_head *head, struct h1_notes *notes)
 {
     while (reader->at < reader->end && *reader->at != '\r') {
         struct h1_field *field = &head->fields[head->field_count];
         if (head->field_count == H1_FIELDS_MAX)
             return H1_REFUSE_FIELDS_TOO_MANY;
-        enum h1_refusal refusal = read_field_name(reader, &field->name);
-        if (refusal == H1_REFUSE_NOTHING)
-            refusal = read_field_value(reader, &field->value);
+        enum h1_refusal refusal = h1_read_field(reader, field);
         if (refusal != H1_REFUSE_NOTHING)
             return refusal;
         head->field_count++;
-        h1_notes_take(notes, head, field);
+        h1_notes_take(notes, field);
     }
-    return read_line_end(reader, H1_REFUSE_HEAD_CUT);
-}
-
-static int error_of(enum h1_refusal refusal)
-{
-    switch (h1_refusal_status(refusal)) {
-    case 0:
-        return 0;
-    case 413:
-    case 414:
-    case 431:
-        return ERR_LIMIT;
-    case 417:
-    case 501:
-        return ERR_UNSUPPORTED;
-    case 505:
-        return ERR_VERSION;
-    default:
-        return ERR_SYNTAX;
-    }
+    return h1_read_line_end(reader, H1_REFUSE_HEAD_CUT);
 }
 
 int h1_head_parse(const char *bytes, uint32_t length, struct h1_head *head, enum h1_refusal *refusal)
 {
-    struct reader reader = {bytes, bytes + length};
+    struct h1_reader reader = {bytes, bytes + length};
     struct h1_notes notes = {0};
     memset(head, 0, offsetof(struct h1_head, fields)); /* the fields themselves are 3 KB and need none */
     *refusal = read_request_line(&reader, head);
@@ -256,5 +162,5 @@ int h1_head_parse(const char *bytes, uint32_t length, struct h1_head *head, enum
         *refusal = H1_REFUSE_HEAD_CUT; /* not the length that was found */
     if (*refusal == H1_REFUSE_NOTHING)
         *refusal = h1_notes_decide(&notes, head);
-    return error_of(*refusal);
+    return h1_refusal_error(*refusal);
 }

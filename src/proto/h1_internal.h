@@ -75,6 +75,27 @@ enum h1_refusal h1_target_parse(struct h1_head *head);
 /* Splits "host[:port]". 0 or ERR_SYNTAX. */
 WARN_UNUSED int h1_authority_parse(struct slice authority, struct slice *host, uint16_t *port);
 
+/* Reads a head from its first byte on. */
+struct h1_reader {
+    const char *at, *end;
+};
+
+/* Why reading ends here, where something else was expected: `otherwise`, or what the byte itself explains. */
+enum h1_refusal h1_refuse_here(const struct h1_reader *reader, enum h1_refusal otherwise);
+int h1_at_line_end(const struct h1_reader *reader);
+enum h1_refusal h1_read_line_end(struct h1_reader *reader, enum h1_refusal otherwise);
+/* "HTTP/" DIGIT "." DIGIT, in this case of letters (RFC 9112 section 2.3): 1 and *minor (0 or 1) for HTTP/1;
+ * 0 for another major version; -1 for anything else, and nothing is read. */
+int h1_read_version(struct h1_reader *reader, int *minor);
+/* Visible bytes, bytes from 0x80 on, spaces and tabs (RFC 9110 section 5.5), up to a byte that is none of
+ * them. Blanks around the text are read, but do not belong to it. */
+struct slice h1_read_text(struct h1_reader *reader);
+/* One field line with its end. The reader is not at the end of its bytes. */
+enum h1_refusal h1_read_field(struct h1_reader *reader, struct h1_field *field);
+
+/* 0 for H1_REFUSE_NOTHING, ERR_LIMIT, ERR_UNSUPPORTED, ERR_VERSION, else ERR_SYNTAX. */
+int h1_refusal_error(enum h1_refusal refusal);
+
 /* What the fields say about framing and the connection, gathered line by line, decided at the end of the
  * head. */
 struct h1_notes {
@@ -83,11 +104,17 @@ struct h1_notes {
     unsigned codings, coding_lines;               /* Transfer-Encoding: elements, lines */
     unsigned chunked, last_chunked, other_coding; /* how many "chunked"; is it the last; any other */
     unsigned coding_invalid;
-    unsigned close, keep_alive;
+    unsigned close, keep_alive, upgrade;
     unsigned expect_continue, expect_other;
 };
 
-void h1_notes_take(struct h1_notes *notes, struct h1_head *head, const struct h1_field *field);
+void h1_notes_take(struct h1_notes *notes, const struct h1_field *field);
+/* How long the message says its content is; the same rules for requests and responses: RFC 9112 sections 6.1
+ * to 6.3. *content_length is -1 if there is no Content-Length. */
+enum h1_refusal h1_notes_framing(const struct h1_notes *notes, int version_minor, int64_t *content_length,
+                                 int *chunked);
+/* The connection may carry another message, as far as these fields go (RFC 9112 section 9.3). */
+int h1_notes_keep_alive(const struct h1_notes *notes, int version_minor);
 enum h1_refusal h1_notes_decide(const struct h1_notes *notes, struct h1_head *head);
 
 #endif

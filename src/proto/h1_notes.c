@@ -24,7 +24,7 @@ static void note_codings(struct h1_notes *notes, struct slice value)
     }
 }
 
-static void note_connection(struct h1_notes *notes, struct h1_head *head, struct slice value)
+static void note_connection(struct h1_notes *notes, struct slice value)
 {
     struct slice option;
     while (h1_list_next(&value, &option)) {
@@ -33,7 +33,7 @@ static void note_connection(struct h1_notes *notes, struct h1_head *head, struct
         else if (slice_equals_nocase(option, SLICE_LITERAL("keep-alive")))
             notes->keep_alive = 1;
         else if (slice_equals_nocase(option, SLICE_LITERAL("upgrade")))
-            head->wants_upgrade = 1;
+            notes->upgrade = 1;
     }
 }
 
@@ -53,7 +53,7 @@ static int is_named(const struct h1_field *field, const char *name)
     return slice_equals_nocase(field->name, (struct slice){name, field->name.length});
 }
 
-void h1_notes_take(struct h1_notes *notes, struct h1_head *head, const struct h1_field *field)
+void h1_notes_take(struct h1_notes *notes, const struct h1_field *field)
 {
     switch (field->name.length) {
     case sizeof("Host") - 1:
@@ -68,7 +68,7 @@ void h1_notes_take(struct h1_notes *notes, struct h1_head *head, const struct h1
         break;
     case sizeof("Connection") - 1:
         if (is_named(field, "Connection"))
-            note_connection(notes, head, field->value);
+            note_connection(notes, field->value);
         break;
     case sizeof("Content-Length") - 1:
         if (is_named(field, "Content-Length")) {
@@ -103,10 +103,10 @@ static enum h1_refusal decide_host(const struct h1_notes *notes, struct h1_head 
     return H1_REFUSE_NOTHING;
 }
 
-static enum h1_refusal decide_length(const struct h1_notes *notes, struct h1_head *head)
+static enum h1_refusal decide_length(const struct h1_notes *notes, int64_t *content_length)
 {
     uint64_t value;
-    head->content_length = -1;
+    *content_length = -1;
     if (notes->lengths == 0)
         return H1_REFUSE_NOTHING;
     if (notes->lengths >
@@ -115,20 +115,20 @@ static enum h1_refusal decide_length(const struct h1_notes *notes, struct h1_hea
     int error = slice_to_u64(notes->length, &value);
     if (error != 0)
         return error == ERR_LIMIT ? H1_REFUSE_CONTENT_TOO_LARGE : H1_REFUSE_LENGTH_INVALID;
-    head->content_length = (int64_t)value;
-    head->has_body = value > 0;
+    *content_length = (int64_t)value;
     return H1_REFUSE_NOTHING;
 }
 
 /* RFC 9112 sections 6.1 and 6.3. Codings other than chunked are not done; where chunked is not the last, the
  * end of the body would be unknown, and that (a MUST) comes before 501 (a SHOULD). */
-static enum h1_refusal decide_coding(const struct h1_notes *notes, struct h1_head *head)
+static enum h1_refusal decide_coding(const struct h1_notes *notes, int version_minor, int *chunked)
 {
+    *chunked = 0;
     if (notes->coding_lines == 0)
         return H1_REFUSE_NOTHING;
     if (notes->lengths > 0)
         return H1_REFUSE_LENGTH_AND_CODING;
-    if (head->version_minor == 0)
+    if (version_minor == 0)
         return H1_REFUSE_CODING_IN_1_0;
     if (notes->codings == 0)
         return H1_REFUSE_CODING_EMPTY;
@@ -140,20 +140,32 @@ static enum h1_refusal decide_coding(const struct h1_notes *notes, struct h1_hea
         return H1_REFUSE_CHUNKED_NOT_LAST;
     if (notes->other_coding)
         return H1_REFUSE_CODING_UNKNOWN;
-    head->chunked = head->has_body = 1;
+    *chunked = 1;
     return H1_REFUSE_NOTHING;
+}
+
+enum h1_refusal h1_notes_framing(const struct h1_notes *notes, int version_minor, int64_t *content_length,
+                                 int *chunked)
+{
+    enum h1_refusal refusal = decide_length(notes, content_length);
+    return refusal != H1_REFUSE_NOTHING ? refusal : decide_coding(notes, version_minor, chunked);
+}
+
+int h1_notes_keep_alive(const struct h1_notes *notes, int version_minor)
+{
+    return !notes->close && (version_minor > 0 || notes->keep_alive);
 }
 
 enum h1_refusal h1_notes_decide(const struct h1_notes *notes, struct h1_head *head)
 {
     enum h1_refusal refusal = decide_host(notes, head);
     if (refusal == H1_REFUSE_NOTHING)
-        refusal = decide_length(notes, head);
-    if (refusal == H1_REFUSE_NOTHING)
-        refusal = decide_coding(notes, head);
+        refusal = h1_notes_framing(notes, head->version_minor, &head->content_length, &head->chunked);
     if (refusal != H1_REFUSE_NOTHING)
         return refusal;
-    head->keep_alive = !notes->close && (head->version_minor > 0 || notes->keep_alive);
+    head->has_body = head->chunked || head->content_length > 0;
+    head->keep_alive = h1_notes_keep_alive(notes, head->version_minor);
+    head->wants_upgrade = notes->upgrade != 0;
     if (head->version_minor == 0) /* knows no expectations, RFC 9110 section 10.1.1 */
         return H1_REFUSE_NOTHING;
     head->expect_continue = notes->expect_continue && head->has_body;

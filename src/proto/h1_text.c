@@ -1,5 +1,6 @@
 /* HTTP/1: tables of bytes and words, and the small readers of fields. */
 #include "proto/h1_internal.h"
+#include "proto/h1_response.h"
 
 #define VISIBLE (H1_IN_PATH | H1_IN_QUERY)
 #define TOKEN (H1_IN_TOKEN | VISIBLE)
@@ -42,11 +43,13 @@ const uint8_t h1_byte_classes[256] = {
     ['\\'] = H1_IN_QUERY, /* some take it for a slash, so never in a path */
 };
 
+#define UPSTREAM "upstream_"
+
 static const struct {
     int status;
-    struct slice reason;
+    struct slice reason; /* behind UPSTREAM */
 } refusals[] = {
-#define REFUSAL_ROW(name, status, reason) {status, {reason, sizeof(reason) - 1}},
+#define REFUSAL_ROW(name, status, reason) {status, {UPSTREAM reason, sizeof(UPSTREAM reason) - 1}},
     H1_REFUSAL_TABLE(REFUSAL_ROW)
 #undef REFUSAL_ROW
 };
@@ -60,7 +63,15 @@ int h1_refusal_status(enum h1_refusal refusal)
 
 struct slice h1_refusal_reason(enum h1_refusal refusal)
 {
-    return (size_t)refusal < REFUSAL_COUNT ? refusals[refusal].reason : SLICE_LITERAL("");
+    struct slice reason = h1_response_refusal_reason(refusal);
+    size_t prefix = reason.length > 0 ? sizeof(UPSTREAM) - 1 : 0;
+    return (struct slice){reason.at + prefix, reason.length - prefix};
+}
+
+struct slice h1_response_refusal_reason(enum h1_refusal refusal)
+{
+    return (size_t)refusal < REFUSAL_COUNT && refusal != H1_REFUSE_NOTHING ? refusals[refusal].reason
+                                                                           : SLICE_LITERAL("");
 }
 
 /* RFC 9110 section 15, and 428, 429, 431, 511 from RFC 6585. */
@@ -130,12 +141,17 @@ struct slice h1_reason_phrase(int status)
     }
 }
 
+const struct h1_field *h1_fields_find(const struct h1_field *fields, uint32_t count, struct slice name)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (slice_equals_nocase(fields[i].name, name))
+            return &fields[i];
+    return NULL;
+}
+
 const struct h1_field *h1_field_find(const struct h1_head *head, struct slice name)
 {
-    for (uint32_t i = 0; i < head->field_count; i++)
-        if (slice_equals_nocase(head->fields[i].name, name))
-            return &head->fields[i];
-    return NULL;
+    return h1_fields_find(head->fields, head->field_count, name);
 }
 
 int h1_list_next(struct slice *rest, struct slice *element)

@@ -1,4 +1,5 @@
 #include "proto/h1_internal.h"
+#include "proto/h1_response.h"
 
 #include "unit.h"
 
@@ -32,7 +33,7 @@ static void a_list_gives_its_elements_in_order_and_ends(void **state)
 
 static void every_refusal_has_a_status_and_a_reason_of_its_own(void **state)
 {
-    enum { COUNT = H1_REFUSE_BAD_PATH + 1 };
+    enum { COUNT = H1_REFUSE_BODY_IN_INTERIM + 1 };
     (void)state;
     assert_int_equal(h1_refusal_status(H1_REFUSE_NOTHING), 0);
     assert_int_equal(h1_refusal_reason(H1_REFUSE_NOTHING).length, 0);
@@ -45,6 +46,20 @@ static void every_refusal_has_a_status_and_a_reason_of_its_own(void **state)
     }
     assert_int_equal(h1_refusal_status((enum h1_refusal)COUNT), 400);
     assert_int_equal(h1_refusal_reason((enum h1_refusal)COUNT).length, 0);
+}
+
+static void the_reasons_for_responses_say_where_they_come_from(void **state)
+{
+    (void)state;
+    for (int i = 1; i <= H1_REFUSE_BODY_IN_INTERIM; i++) {
+        struct slice plain = h1_refusal_reason((enum h1_refusal)i);
+        struct slice reason = h1_response_refusal_reason((enum h1_refusal)i);
+        assert_true(slice_starts_with(reason, slice_of("upstream_")));
+        assert_string_equal(reason.at + strlen("upstream_"), plain.at);
+        assert_int_equal(reason.length, strlen("upstream_") + plain.length);
+    }
+    assert_int_equal(h1_response_refusal_reason(H1_REFUSE_NOTHING).length, 0);
+    assert_int_equal(h1_response_refusal_reason((enum h1_refusal)200).length, 0);
 }
 
 /* RFC 9110 section 15; RFC 9112 section 4 lets a phrase be empty. */
@@ -83,6 +98,7 @@ int main(void)
         cmocka_unit_test(a_token_is_found_in_a_list_as_a_whole_and_in_any_case),
         cmocka_unit_test(a_list_gives_its_elements_in_order_and_ends),
         cmocka_unit_test(every_refusal_has_a_status_and_a_reason_of_its_own),
+        cmocka_unit_test(the_reasons_for_responses_say_where_they_come_from),
         cmocka_unit_test(a_status_has_its_phrase_or_none),
         cmocka_unit_test(every_byte_is_in_the_classes_the_grammar_gives_it),
     };
