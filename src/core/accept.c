@@ -39,6 +39,11 @@ int worker_register_again(struct worker *worker, struct record *record)
     return result == ERR_NOT_FOUND ? epoll_arm(worker, record, EPOLL_CTL_ADD) : result;
 }
 
+int worker_register(struct worker *worker, struct record *record)
+{
+    return epoll_arm(worker, record, EPOLL_CTL_ADD);
+}
+
 static uint8_t kind_of_listener(const struct worker *worker, unsigned listener)
 {
     return worker->settings->listeners[listener].address.ss_family == AF_UNIX ? RECORD_UNIX
@@ -46,7 +51,7 @@ static uint8_t kind_of_listener(const struct worker *worker, unsigned listener)
 }
 
 /* In the record, since only this process's table has the socket to ask. */
-static void record_note_client(struct record *record, const struct sockaddr_storage *client)
+void worker_note_peer(struct record *record, const struct sockaddr_storage *client)
 {
     static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff}; /* RFC 4291 section 2.5.5.2 */
 
@@ -64,7 +69,8 @@ static void record_note_client(struct record *record, const struct sockaddr_stor
     }
 }
 
-static void record_fill(struct worker *worker, struct record *record, unsigned listener)
+void worker_fill_record(struct worker *worker, struct record *record, uint8_t kind, uint8_t class_tag,
+                        uint16_t listener)
 {
     uint64_t serial = worker->arena.core->next_serial;
 
@@ -72,9 +78,9 @@ static void record_fill(struct worker *worker, struct record *record, unsigned l
     memset(record, 0, offsetof(struct record, heads[1]));
     record->magic = RECORD_MAGIC;
     record->life = RECORD_ACCEPTING;
-    record->kind = kind_of_listener(worker, listener);
-    record->class_tag = worker->settings->listeners[listener].class_tag;
-    record->listener = (uint16_t)listener;
+    record->kind = kind;
+    record->class_tag = class_tag;
+    record->listener = listener;
     record->serial = serial;
     record->serial_low = (uint32_t)serial;
     record->opened_ns = worker->now_ns;
@@ -88,7 +94,7 @@ void worker_count_client(struct worker *worker, const struct record *record)
     struct conn_side *side = worker_side(worker, record);
     uint32_t connections;
 
-    if (!limit || record->kind == RECORD_UNIX)
+    if (!limit || record->kind != RECORD_TCP_ACCEPTED)
         return;
     connections = clients_add(&worker->clients, clients_key(record->client_address));
     side->is_counted = connections > 0;
@@ -112,8 +118,9 @@ void worker_open_record(struct worker *worker, int fd, unsigned listener,
 
     MUST(record->life == RECORD_FREE || record->life == RECORD_ACCEPTING);
     record_set_life(record, RECORD_ACCEPTING);
-    record_fill(worker, record, listener);
-    record_note_client(record, client);
+    worker_fill_record(worker, record, kind_of_listener(worker, listener),
+                       worker->settings->listeners[listener].class_tag, (uint16_t)listener);
+    worker_note_peer(record, client);
     /* A number that waits for its turn is in worker.again, whoever has it now. */
     *worker_side(worker, record) = (struct conn_side){.is_again = worker_side(worker, record)->is_again};
     worker_count_client(worker, record);
@@ -130,7 +137,7 @@ static void serve_at_once(struct worker *worker, int fd)
     struct record *record = arena_record(&worker->arena, (uint32_t)fd);
 
     worker_drive(worker, record, READY_IN | READY_OUT);
-    if (record->life == RECORD_OPEN && epoll_arm(worker, record, EPOLL_CTL_ADD)) {
+    if (record->life == RECORD_OPEN && worker_register(worker, record)) {
         log_event(LOG_ERROR, LOG_EV_DESCRIPTORS_SHORT, "fd=%d error=\"epoll_ctl: %s\"", fd, strerror(errno));
         worker->service->classes[record->class_tag]->abandon(worker, record);
     }
@@ -230,8 +237,7 @@ int worker_make_room(struct worker *worker)
 static int has_room(struct worker *worker)
 {
     const struct core_settings *settings = worker->settings;
-    uint64_t in_use = worker->arena.page->connections + worker->files;
-    uint64_t next = in_use + (uint64_t)worker_fixed_limit(settings) + SPARE_DESCRIPTORS;
+    uint64_t next = worker_descriptors(worker) + SPARE_DESCRIPTORS;
 
     /* At a stop the queue is emptied: whoever waited there is answered, too. */
     if (settings->max_connections && !worker->order_seen &&

@@ -186,7 +186,7 @@ void arena_make_private(struct arena *arena)
 
     MUST(memory == from);
     forget_descriptors(arena->core);
-    arena->page->connections = 0;
+    arena->page->connections = arena->page->connected = 0;
 }
 
 void arena_reset(struct arena *arena)
@@ -200,7 +200,7 @@ void arena_reset(struct arena *arena)
     /* Blame outlives neither its intents nor its record: it would fall on whoever is there next. */
     arena->core->fault = arena->core->blamed = arena->core->watchdog_kill = 0;
     forget_descriptors(arena->core);
-    arena->page->connections = 0;
+    arena->page->connections = arena->page->connected = 0;
 }
 
 /* --- extents --- */

@@ -107,6 +107,7 @@ struct arena_page {
     _Atomic uint32_t is_full;   /* the worker can take nothing more in; its queues wait */
     _Atomic uint64_t
         counters[ARENA_COUNTERS]; /* of the classes; what each means, they know. Change by redo.h */
+    _Atomic uint64_t connected;   /* open now, of those that we made: not among `connections` */
 };
 _Static_assert(sizeof(struct arena_page) <= ARENA_PAGE_SIZE, "the frozen page is one page");
 

@@ -90,8 +90,8 @@ int ledger_tcp_counts(int fd, int connected, int shut, struct ledger_counts *cou
     counts->state = after.tcpi_state;
     counts->rx = after.tcpi_bytes_received - (uint64_t)in_queue - (uint64_t)fin;
     counts->tx = after.tcpi_bytes_acked + (uint64_t)out_queue;
-    if (after.tcpi_state == STATE_SYN_SENT)
-        counts->tx = 0;
+    if (after.tcpi_state == STATE_SYN_SENT || (connected && !after.tcpi_bytes_acked))
+        counts->tx = 0; /* never connected: also when that failed, or connect was not called yet */
     else if (connected)
         counts->tx -= 1;
     counts->tx_unknown = shut;

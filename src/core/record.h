@@ -27,6 +27,7 @@
 
 #define RECORD_MAGIC 0x52434f4eu /* "RCON" */
 #define RECORD_PROTOCOL_BYTES 112
+#define RECORD_NO_LISTENER UINT16_MAX /* we connected it */
 
 enum record_life { RECORD_FREE = 0, RECORD_ACCEPTING = 1, RECORD_OPEN = 2, RECORD_CLOSING = 3 };
 
@@ -66,11 +67,11 @@ struct record {
     volatile uint32_t life;
     uint8_t kind;        /* enum record_kind */
     uint8_t class_tag;   /* who drives it: conn_class */
-    uint16_t listener;   /* index of the listener it came from */
+    uint16_t listener;   /* index of the listener it came from, or RECORD_NO_LISTENER */
     uint32_t serial_low; /* in the epoll data, so that an event for a former owner of the number is seen */
     uint64_t serial;     /* unique within the slot */
     uint64_t opened_ns;
-    /* who is there; written with the rest of the identity. IPv4 as ::ffff:a.b.c.d; all zero on a Unix socket */
+    /* who is there, the peer; written with the rest of the identity. IPv4 as ::ffff:a.b.c.d; all zero on a Unix socket */
     uint8_t client_address[16];
     /* lone words */
     volatile uint64_t rx, tx;

@@ -18,6 +18,7 @@ static _Atomic uint64_t *word_at(struct arena *arena, uint64_t offset)
 void redo_begin(struct arena *arena)
 {
     redo_of(arena)->count = 0;
+    redo_of(arena)->partner = 0;
 }
 
 static struct redo_word *find(struct arena *arena, uint64_t offset)
@@ -61,9 +62,19 @@ void redo_add(struct arena *arena, _Atomic uint64_t *word, uint64_t difference)
     redo_set(arena, word, redo_value(arena, word) + difference);
 }
 
-static void store_words(struct arena *arena)
+void redo_partner(struct arena *arena, const struct record *partner)
+{
+    redo_of(arena)->partner = arena_number(arena, partner) + 1;
+}
+
+/* As often as needed: what is stored are values. */
+static void store_all(struct arena *arena)
 {
     const struct redo *redo = redo_of(arena);
+
+    if (redo->partner && ARENA_SHARED) /* a plain fork has one head (record_begin) */
+        arena_record(arena, redo->partner - 1)->current = redo->partner_current;
+    COMPILER_BARRIER();
 
     for (uint32_t i = 0; i < redo->count; i++)
         /* Whoever reads how far a log is made wants to see the line, too. */
@@ -75,20 +86,23 @@ void redo_commit(struct arena *arena, struct record *record)
 {
     struct redo *redo = redo_of(arena);
 
-    if (!redo->count) {
+    if (!redo->count && !redo->partner) {
         record_commit(record);
         return;
     }
     redo->record = arena_number(arena, record);
     redo->current = record->current + 1;
+    if (redo->partner)
+        redo->partner_current = arena_record(arena, redo->partner - 1)->current + 1;
     COMPILER_BARRIER();
     redo->is_armed = 1;
     record_commit(record); /* with barriers around it */
-    store_words(arena);
+    store_all(arena);
     COMPILER_BARRIER();
     redo->is_armed = 0;
     COMPILER_BARRIER();
     redo->count = 0;
+    redo->partner = 0;
 }
 
 int redo_settle(struct arena *arena)
@@ -99,11 +113,13 @@ int redo_settle(struct arena *arena)
     if (!redo->is_armed)
         return 0;
     has_happened = redo->record < arena_records_limit(arena) && redo->count <= REDO_WORDS &&
+                   redo->partner <= arena_records_limit(arena) &&
                    arena_record(arena, redo->record)->current == redo->current;
     if (has_happened)
-        store_words(arena);
+        store_all(arena);
     COMPILER_BARRIER();
     redo->is_armed = 0;
     redo->count = 0;
+    redo->partner = 0;
     return has_happened;
 }

@@ -6,6 +6,9 @@
  * the words are stored (again: they are values, no differences), if not, nothing has happened. Either way each event
  * counts once.
  *
+ * The same goes for a second record whose head is to change with the first one's: bytes that leave one connection's ring
+ * and appear in another's (redo_partner).
+ *
  *   redo_begin ... redo_add, redo_set ... redo_commit           one transaction of the loop thread at a time
  *   redo_settle                                                 first thing of a revival */
 #ifndef HOLDFAST_CORE_REDO_H
@@ -25,6 +28,8 @@ struct redo {
     uint32_t record;            /* number of the record whose commit decides */
     uint32_t current;           /* its `current` once it has happened */
     uint32_t count;
+    uint32_t partner;         /* number + 1 of the record that changes with it, or 0 */
+    uint32_t partner_current; /* its `current` once it has happened */
     struct redo_word {
         uint64_t offset; /* from the beginning of the arena, bytes */
         uint64_t value;
@@ -39,7 +44,10 @@ void redo_set(struct arena *arena, _Atomic uint64_t *word, uint64_t value);
 void redo_add(struct arena *arena, _Atomic uint64_t *word, uint64_t difference);
 /* What the word will be if this transaction is committed. */
 uint64_t redo_value(struct arena *arena, _Atomic uint64_t *word);
-/* Commits the record's spare head and stores the words. */
+/* The partner's spare head (record_begin), too, is to count from the next redo_commit on. One at a time; never the record
+ * itself. */
+void redo_partner(struct arena *arena, const struct record *partner);
+/* Commits the record's spare head, its partner's, and stores the words. */
 void redo_commit(struct arena *arena, struct record *record);
 /* After a death: finishes a commit that was cut off. 1 if there was one to finish. */
 int redo_settle(struct arena *arena);

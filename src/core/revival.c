@@ -189,7 +189,10 @@ static void rebuild_record(struct revival *revival, uint32_t number)
         forget(revival, number);
         return;
     }
-    worker->arena.page->connections++;
+    if (record->listener == RECORD_NO_LISTENER)
+        worker->arena.page->connected++;
+    else
+        worker->arena.page->connections++;
     if (record->serial >= worker->arena.core->next_serial)
         worker->arena.core->next_serial = record->serial + 1;
     worker_count_client(worker, record);
@@ -210,7 +213,7 @@ static void rebuild(struct revival *revival)
 {
     struct arena *arena = &revival->worker->arena;
 
-    arena->page->connections = 0;
+    arena->page->connections = arena->page->connected = 0;
     for (uint32_t number = 0; number < revival->limit; number++) {
         struct record *record = arena_record(arena, number);
 

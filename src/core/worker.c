@@ -59,7 +59,9 @@ void worker_close(struct worker *worker, struct record *record)
     worker_uncount_client(worker, record);
     close((int)number);
     record_set_life(record, RECORD_FREE);
-    arena_count_add(&worker->arena.page->connections, -1ULL);
+    arena_count_add(record->listener == RECORD_NO_LISTENER ? &worker->arena.page->connected
+                                                           : &worker->arena.page->connections,
+                    -1ULL);
     if (worker->accept_again_ns > worker->now_ns)
         worker->accept_again_ns = worker->now_ns;
 }
@@ -82,10 +84,7 @@ void worker_again_later(struct worker *worker, struct record *record)
 
 static int has_descriptor_for_file(const struct worker *worker)
 {
-    uint64_t in_use =
-        worker->arena.page->connections + worker->files + (uint64_t)worker_fixed_limit(worker->settings);
-
-    return in_use + LAST_DESCRIPTORS < worker->arena.core->record_count;
+    return worker_descriptors(worker) + LAST_DESCRIPTORS < worker->arena.core->record_count;
 }
 
 int worker_may_open_file(struct worker *worker)
@@ -453,7 +452,8 @@ static void worker_dispatch(struct worker *worker, const struct epoll_event *eve
         if (record->serial_low == event->data.u64 >> 32)
             worker_drive(worker, record,
                          (events & EPOLLIN ? READY_IN : 0) | (events & EPOLLOUT ? READY_OUT : 0) |
-                             (events & LAST_EDGES ? READY_IN | READY_TO_THE_END : 0));
+                             (events & LAST_EDGES ? READY_IN | READY_TO_THE_END : 0) |
+                             (events & (EPOLLHUP | EPOLLERR) ? READY_GONE : 0));
     } else if ((int)number == FD_LINK) {
         worker_read_link(worker);
     } else if ((int)number == core->wakeup_fd) {

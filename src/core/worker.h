@@ -25,6 +25,7 @@ struct worker;
 #define READY_IN 1u
 #define READY_OUT 2u
 #define READY_TO_THE_END 4u /* read until the socket says that it is empty */
+#define READY_GONE 8u       /* reset, or closed in both directions: nothing that is sent arrives */
 
 /* What a listing says of a connection beyond its record. */
 #define CONN_REQUEST_SIZE 132 /* with its NUL */
@@ -60,6 +61,7 @@ struct conn_class {
 
 #define CONN_CLASSES_MAX 8
 #define CONN_CLASS_HTTP 1
+#define CONN_CLASS_LEG 2 /* the upstream leg of a proxied request */
 
 /* What main binds: how to read the snapshot, and the classes by tag. */
 struct service {
@@ -143,6 +145,27 @@ _Noreturn void worker_run(struct arena *arena, const struct service *service,
 /* Ends a connection: CLOSING, close(2), FREE. Gives back its blocks; a file that its head names is the caller's to drop
  * (worker_file_drop). */
 void worker_close(struct worker *worker, struct record *record);
+/* What happens next is done to this connection, not to the one that is being driven: call it before any I/O of another
+ * record than the one that was given, and again on the way back. */
+static inline void worker_turn_to(struct worker *worker, const struct record *record)
+{
+    COMPILER_BARRIER();
+    worker->intent->record = arena_number(&worker->arena, record) + 1;
+    COMPILER_BARRIER();
+}
+
+/* --- connections that we make (core/connect.c) --- */
+
+/* A socket and its record, OPEN, of class `class_tag`; not connected yet. The class's `opened` is called. Makes room if
+ * there is none. 0 and *record; ERR_NO_DESCRIPTORS, ERR_NO_MEMORY, ERR_UNSUPPORTED (the family). */
+WARN_UNUSED int worker_open_connected(struct worker *worker, const struct sockaddr *address,
+                                      uint8_t class_tag, struct record **record);
+/* connect(2), and again whenever the record is driven until it says 0, also by the next worker. 0: connected; ERR_AGAIN:
+ * under way, READY_OUT will come; ERR_BUSY: the queue of the Unix socket is full, nothing will come: try again later;
+ * else the connection failed: ERR_REFUSED … . The caller has turned to the record. */
+WARN_UNUSED int worker_connect(struct worker *worker, struct record *record, const struct sockaddr *address,
+                               socklen_t length);
+
 /* Looks at the record again not later than deadline_ns (CLOCK_MONOTONIC); 0: never. Stored in the record. */
 void worker_set_deadline(struct worker *worker, struct record *record, uint64_t deadline_ns);
 /* Drives the record again in the next turn, after the others had theirs. */
@@ -188,14 +211,28 @@ void worker_count_client(struct worker *worker, const struct record *record);
 /* From now on it is none of those. */
 void worker_uncount_client(struct worker *worker, const struct record *record);
 
-/* The one constructor: makes the record of a connected descriptor OPEN. It is still to be registered and driven. */
+/* For the constructors: the identity of a new record. */
+void worker_fill_record(struct worker *worker, struct record *record, uint8_t kind, uint8_t class_tag,
+                        uint16_t listener);
+void worker_note_peer(struct record *record, const struct sockaddr_storage *peer);
+
+/* The one constructor of what is accepted: makes the record of a connected descriptor OPEN. It is still to be registered and driven. */
 void worker_open_record(struct worker *worker, int fd, unsigned listener,
                         const struct sockaddr_storage *client);
+/* How many descriptors are in use. */
+static inline uint64_t worker_descriptors(const struct worker *worker)
+{
+    return worker->arena.page->connections + worker->arena.page->connected + worker->files +
+           (uint64_t)worker_fixed_limit(worker->settings);
+}
+
 /* Accepts what waits on a listener, up to a bound. 1 if the bound was reached: more may wait. */
 int worker_accept(struct worker *worker, unsigned listener);
 /* Arms the record's descriptor again (edges that a dead worker took are lost), or adds it if it never was. 0 or an
  * error. */
 WARN_UNUSED int worker_register_again(struct worker *worker, struct record *record);
+/* The same for one that is new. */
+WARN_UNUSED int worker_register(struct worker *worker, struct record *record);
 void worker_drive(struct worker *worker, struct record *record, unsigned events);
 void worker_listen(struct worker *worker);
 

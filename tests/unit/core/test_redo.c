@@ -124,7 +124,61 @@ static void a_death_never_parts_the_head_from_its_words(void **state)
     }
 }
 
-#define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown),
+
+static struct record *other(void)
+{
+    return arena_record(&arena, 1);
+}
+
+static void a_partner_changes_with_the_record_and_not_before(void **state)
+{
+    (void)state;
+    redo_begin(&arena);
+    record_begin(record())->made = 5;
+    record_begin(other())->taken = 6;
+    redo_partner(&arena, other());
+    if (ARENA_SHARED)
+        assert_int_not_equal(record_head(other())->taken, 6);
+    redo_commit(&arena, record());
+    assert_int_equal(record_head(record())->made, 5);
+    assert_int_equal(record_head(other())->taken, 6);
+    redo_begin(&arena);
+    record_begin(record())->made = 7;
+    record_begin(other())->taken = 8;
+    redo_commit(&arena, record()); /* was nobody's partner this time */
+    if (ARENA_SHARED)
+        assert_int_equal(record_head(other())->taken, 6);
+}
+
+/* The three places at which it can be cut off, made by hand. */
+static void a_partner_whose_commit_was_cut_off_is_settled_with_the_record(void **state)
+{
+    struct redo *redo = &arena.core->redo;
+    (void)state;
+
+    if (!ARENA_SHARED)
+        skip();
+    for (int has_happened = 0; has_happened < 3; has_happened++) {
+        const uint32_t before = other()->current;
+
+        redo_begin(&arena);
+        (void)record_begin(record());
+        (void)record_begin(other());
+        redo_partner(&arena, other());
+        redo->record = 0;
+        redo->current = record()->current + 1;
+        redo->partner_current = before + 1;
+        redo->is_armed = 1;
+        if (has_happened > 0)
+            record_commit(record());
+        if (has_happened > 1)
+            record_commit(other());
+        assert_int_equal(redo_settle(&arena), has_happened > 0);
+        assert_int_equal(other()->current, before + (has_happened > 0));
+        assert_int_equal(redo_settle(&arena), 0);
+    }
+}
 
 int main(void)
 {
@@ -134,6 +188,8 @@ int main(void)
         CASE(a_commit_that_was_cut_off_has_happened_as_a_whole_or_not_at_all),
         CASE(garbage_in_the_note_harms_nobody),
         CASE(a_death_never_parts_the_head_from_its_words),
+        CASE(a_partner_changes_with_the_record_and_not_before),
+        CASE(a_partner_whose_commit_was_cut_off_is_settled_with_the_record),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
