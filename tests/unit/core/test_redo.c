@@ -124,7 +124,7 @@ static void a_death_never_parts_the_head_from_its_words(void **state)
     }
 }
 
-#define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown),
+#define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 static struct record *other(void)
 {
