@@ -116,7 +116,9 @@ static void refuse(struct client *client, const char *error, const char *next)
 
 static void command_status(struct master *master, struct client *client)
 {
-    answer(client, json_pack("{s:b, s:o}", "ok", 1, "result", status_json(master->board, &master->settings)));
+    const struct status_source source = {master->board, &master->settings, master->service, master->shared};
+
+    answer(client, json_pack("{s:b, s:o}", "ok", 1, "result", status_json(&source)));
 }
 
 static void command_stop(struct master *master, struct client *client, int graceful)

@@ -7,6 +7,7 @@
 #include "base/process.h"
 #include "core/control.h"
 #include "core/log_writer.h"
+#include "core/shared.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -394,6 +395,19 @@ static int take_up_board(struct master *master)
     return result ? result : board_map(master->board_fd, 1, &master->board);
 }
 
+static int take_up_shared(struct master *master)
+{
+    const size_t size = master->service->shared_size;
+    int result = anchor_link_get(&master->anchor, "shared", &master->shared_fd);
+
+    if (result == ERR_NOT_FOUND) {
+        master->shared_fd = shared_create(size);
+        result = master->shared_fd < 0 ? master->shared_fd
+                                       : anchor_link_put(&master->anchor, "shared", master->shared_fd);
+    }
+    return result ? result : shared_map(master->shared_fd, size, &master->shared);
+}
+
 static void raise_descriptor_limit(void)
 {
     struct rlimit limit;
@@ -414,6 +428,8 @@ static int take_up(struct master *master)
         result = take_up_state(master);
     if (!result)
         result = take_up_board(master);
+    if (!result && master->service->shared_size)
+        result = take_up_shared(master);
     if (result)
         return result;
     for (unsigned i = 0; i < MASTER_SLOTS_MAX; i++) {
@@ -431,6 +447,7 @@ int master_run(const struct service *service, char **arguments)
     master = (struct master){.service = service,
                              .snapshot_fd = -1,
                              .board_fd = -1,
+                             .shared_fd = -1,
                              .loader_fd = -1,
                              .now_ns = clock_monotonic_ns()};
     for (unsigned i = 0; i < CORE_LISTENERS_MAX; i++)

@@ -36,6 +36,8 @@ struct master {
     int snapshot_fd;            /* owned; -1: not loaded */
     int board_fd;               /* owned */
     struct board *board;        /* owned mapping */
+    int shared_fd;              /* owned; -1: the service wants none */
+    void *shared;               /* owned mapping, or NULL */
     struct core_settings settings;
     /* By listener and queue (core/listeners.h); owned; -1. One queue only under `accept shared`. */
     int listener_fds[CORE_LISTENERS_MAX][CORE_WORKERS_MAX];

@@ -108,6 +108,7 @@ static int launch_keeper(struct master *master, struct slot *slot, int keeper_en
     launch_add_fd(&launch, keeper_end, FD_LINK);
     launch_add_fd(&launch, master->snapshot_fd, FD_SNAPSHOT);
     launch_add_fd(&launch, master->board_fd, FD_BOARD);
+    launch_add_fd(&launch, master->shared_fd >= 0 ? master->shared_fd : FD_NULL, FD_SHARED);
     /* Where nothing is accepted any more, /dev/null keeps the listener's number taken. */
     for (size_t i = 0; i < master->settings.listener_count; i++) {
         int fd = master->listener_fds[i][slot->state->number % master_queue_count(master, i)];

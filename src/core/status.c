@@ -2,6 +2,8 @@
 
 #include "base/clock.h"
 
+#include <stdlib.h>
+
 static const char *const state_names[] = {"new",  "starting", "ready", "draining",
                                           "left", "backoff",  "failed"};
 
@@ -56,20 +58,40 @@ static json_t *listeners_json(const struct board *board, const struct core_setti
     return listeners;
 }
 
-json_t *status_json(const struct board *board, const struct core_settings *settings)
+/* Adds what the service says of the shared memory. A new reference, or NULL. */
+static json_t *with_shared(json_t *status, const struct status_source *source)
 {
-    return json_pack("{s:s, s:i, s:f, s:s, s:s, s:{s:i}, s:{s:i, s:I}, s:b, s:o, s:o}", "version",
-                     HOLDFAST_VERSION, "generation", (int)board->generation, "uptime_s",
-                     (double)(clock_monotonic_ns() - board->started_ns) / NS_PER_S, "phase", board->phase,
-                     "drain", board->drain, "anchor", "pid", (int)board->anchor_pid, "master", "pid",
-                     (int)board->master_pid, "started", (json_int_t)board->masters_started,
-                     "counters_trusted", !board->counters_lie, "workers", workers_json(board), "listeners",
-                     listeners_json(board, settings));
+    char *text = source->service->describe_shared(source->shared, source->board);
+    json_t *more = text ? json_loads(text, 0, NULL) : NULL;
+
+    if (status && (!more || json_object_update(status, more))) {
+        json_decref(status);
+        status = NULL;
+    }
+    json_decref(more);
+    free(text);
+    return status;
 }
 
-char *status_text(const struct board *board, const struct core_settings *settings)
+json_t *status_json(const struct status_source *source)
 {
-    json_t *status = status_json(board, settings);
+    const struct board *board = source->board;
+    json_t *status = json_pack(
+        "{s:s, s:i, s:f, s:s, s:s, s:{s:i}, s:{s:i, s:I}, s:b, s:o, s:o}", "version", HOLDFAST_VERSION,
+        "generation", (int)board->generation, "uptime_s",
+        (double)(clock_monotonic_ns() - board->started_ns) / NS_PER_S, "phase", board->phase, "drain",
+        board->drain, "anchor", "pid", (int)board->anchor_pid, "master", "pid", (int)board->master_pid,
+        "started", (json_int_t)board->masters_started, "counters_trusted", !board->counters_lie, "workers",
+        workers_json(board), "listeners", listeners_json(board, source->settings));
+
+    if (!source->shared || !source->service || !source->service->describe_shared)
+        return status;
+    return with_shared(status, source);
+}
+
+char *status_text(const struct status_source *source)
+{
+    json_t *status = status_json(source);
     char *text = status ? json_dumps(status, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
 
     json_decref(status);

@@ -8,6 +8,7 @@
 #include "core/keeper.h"
 #include "core/link.h"
 #include "core/revival.h"
+#include "core/shared.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -195,6 +196,7 @@ static void worker_fini(struct worker *worker)
     (void)pool_stop(&worker->pool);
     worker->service->stop(worker);
     board_unmap(&worker->board);
+    shared_unmap(&worker->shared, worker->service->shared_size);
     timers_fini(&worker->timers);
     waiting_fini(&worker->waiting);
     clients_fini(&worker->clients);
@@ -255,11 +257,19 @@ static int is_to_listen(const struct arena_page *page)
     return page->order == ARENA_ORDER_RUN || page->listening;
 }
 
+static uint32_t place_on(const struct board *board, const struct arena_page *page)
+{
+    const int place = board ? board_find(board, page->generation, page->slot) : 0;
+
+    return place < 0 ? 0 : (uint32_t)place;
+}
+
 static void worker_init(struct worker *worker, struct arena *arena, const struct service *service,
                         const struct core_settings *settings)
 {
     struct arena_core *core = arena->core;
     struct board *board = NULL;
+    void *shared = NULL;
     unsigned log = 0;
     int fresh, result;
 
@@ -272,6 +282,8 @@ static void worker_init(struct worker *worker, struct arena *arena, const struct
         arena_make_private(&worker->arena);
     fresh = core->epoll_fd < 0;
     (void)!board_map(FD_BOARD, 0, &board); /* without it only this worker is known */
+    if (service->shared_size && (result = shared_map(FD_SHARED, service->shared_size, &shared)))
+        worker_cannot_start(worker, "shared memory", result);
     while (!core->id_seed) /* once for the slot: ids that were made must be made again after a death */
         (void)!getrandom(&core->id_seed, sizeof core->id_seed, 0);
     /* Not id_seed, which made ids tell to everybody. */
@@ -289,6 +301,8 @@ static void worker_init(struct worker *worker, struct arena *arena, const struct
     worker->pool.thread_started = crash_thread;
     worker->is_revived = !fresh;
     worker->board = board;
+    worker->place = place_on(board, arena->page);
+    worker->shared = shared;
     if ((result = log_writer_start(worker, &log)))
         worker_cannot_start(worker, settings->logs[log], result);
     if ((result = service->start(worker, FD_SNAPSHOT)))

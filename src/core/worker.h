@@ -75,6 +75,10 @@ struct service {
     void (*stop)(struct worker *worker);
     /* Once a second while it returns 1: something private is kept that may be let go. */
     int (*housekeeping)(struct worker *worker);
+    /* Bytes of the memory that the classes of all workers share (core/shared.h); 0: none. */
+    size_t shared_size;
+    /* What status shows of it: a JSON object, whose members become the status's; the caller frees it. NULL: no memory. */
+    char *(*describe_shared)(const void *shared, const struct board *board);
 };
 
 /* The private companion of a descriptor number: what may be forgotten, because trying again finds it out. */
@@ -107,6 +111,8 @@ struct worker {
     struct clients clients;
     struct log_writer logs;
     struct board *board;    /* owned mapping, read only, of all slots; NULL: there is none (tests) */
+    uint32_t place;         /* of this slot on the board */
+    void *shared;           /* owned mapping of what all workers share (core/shared.h); NULL: nothing is */
     struct conn_side *side; /* owned, by descriptor number */
     uint32_t *again;        /* owned: records to be driven in the next turn */
     uint32_t again_count;
@@ -128,7 +134,15 @@ struct worker {
 
 /* Fixed descriptors of keeper and worker, without a gap: every number below worker_fixed_limit is always taken, so none
  * of them is ever given to a connection. Listeners follow from FD_LISTENERS on. */
-enum { FD_NULL = 0, FD_ARENA = 3, FD_LINK = 4, FD_SNAPSHOT = 5, FD_BOARD = 6, FD_LISTENERS = 7 };
+enum {
+    FD_NULL = 0,
+    FD_ARENA = 3,
+    FD_LINK = 4,
+    FD_SNAPSHOT = 5,
+    FD_BOARD = 6,
+    FD_SHARED = 7,
+    FD_LISTENERS = 8
+};
 
 static inline int worker_fixed_limit(const struct core_settings *settings)
 {

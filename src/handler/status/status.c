@@ -100,7 +100,8 @@ static void status_begin(struct exchange *exchange)
                                (struct slice){text.at, text.length});
         return;
     }
-    json = status_text(board, exchange->worker->settings);
+    json = status_text(&(struct status_source){board, exchange->worker->settings, exchange->worker->service,
+                                               exchange->worker->shared});
     if (!json) {
         exchange_respond_error(exchange, 503, SLICE_LITERAL("no_memory"));
         return;

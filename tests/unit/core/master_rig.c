@@ -42,6 +42,7 @@ static void begin(struct master_rig *rig, struct master_state *state, uint64_t n
                                   .state = state,
                                   .snapshot_fd = -1,
                                   .board_fd = board_fd,
+                                  .shared_fd = -1,
                                   .board = board,
                                   .loader_fd = -1,
                                   .loader_arguments = loader_arguments,

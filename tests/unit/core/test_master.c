@@ -46,7 +46,7 @@ static int read_settings(int snapshot_fd, struct core_settings *out)
     return 0;
 }
 
-static const struct service service = {.settings = read_settings};
+static const struct service service = {.settings = read_settings, .shared_size = 65536};
 
 static void start_master(const char *option)
 {
@@ -219,7 +219,7 @@ static void await_exit(int code, int exit_code_told)
 
 static void assert_nothing_is_left(void)
 {
-    assert_int_equal(fake_anchor_count(&anchor, ""), 3); /* state, board and snapshot go with the anchor */
+    assert_int_equal(fake_anchor_count(&anchor, ""), 4); /* state, board, shared and snapshot go with it */
     assert_true(fake_anchor_held(&anchor, "state") >= 0);
     assert_int_equal(access(listener_path, F_OK), -1);
     assert_int_equal(access(settings.control_path, F_OK), -1);
@@ -229,7 +229,7 @@ static void assert_nothing_is_left(void)
 
 static void a_server_starts_runs_and_stops(void **state)
 {
-    static const char begins[] = "HELLO\nGET state\nPUT state\nGET board\nPUT board\n"
+    static const char begins[] = "HELLO\nGET state\nPUT state\nGET board\nPUT board\nGET shared\nPUT shared\n"
                                  "GET snapshot:1\nPUT snapshot:1\n";
     const char *said;
     (void)state;
@@ -239,7 +239,7 @@ static void a_server_starts_runs_and_stops(void **state)
     said = fake_anchor_said(&anchor);
     assert_memory_equal(said, begins, sizeof begins - 1);
     assert_non_null(strstr(said, "PUT arena:1.1\nPUT link:1.1\n"));
-    assert_int_equal(fake_anchor_count(&anchor, ""), 3 + 2 + 2 * WORKERS);
+    assert_int_equal(fake_anchor_count(&anchor, ""), 4 + 2 + 2 * WORKERS);
     say_signal(SIGTERM);
     await_exit(0, 0);
     assert_nothing_is_left();
@@ -266,7 +266,7 @@ static void a_master_that_dies_at_any_request_of_a_start_is_followed_by_one_that
             start_master(NULL);
             await_ready();
         }
-        assert_int_equal(fake_anchor_count(&anchor, ""), 3 + 2 + 2 * WORKERS);
+        assert_int_equal(fake_anchor_count(&anchor, ""), 4 + 2 + 2 * WORKERS);
         say_signal(SIGINT);
         await_exit(0, 0);
         assert_nothing_is_left();
@@ -345,7 +345,7 @@ static void a_loader_that_refuses_is_the_servers_exit_code(void **state)
     (void)setenv(STAND_IN, "fails", 1);
     start_master(NULL);
     await_exit(0, 1);
-    assert_int_equal(fake_anchor_count(&anchor, ""), 2); /* state and board */
+    assert_int_equal(fake_anchor_count(&anchor, ""), 3); /* state, board and shared */
 }
 
 static void a_status_of_nobody_we_know_is_acknowledged_and_so_is_one_that_is_told_again(void **state)

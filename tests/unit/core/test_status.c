@@ -33,7 +33,7 @@ static int teardown(void **state)
 static json_t *look(void)
 {
     json_decref(status);
-    status = status_json(master->board, &master->settings);
+    status = status_json(&(struct status_source){.board = master->board, .settings = &master->settings});
     assert_non_null(status);
     return status;
 }
