@@ -4,8 +4,10 @@
  * names, the addresses that names have now. This struct is an index over it, made anew by each worker; losing it loses
  * nothing but the round robin's place and the retry budget.
  *
- * A **member** is one address of one server of one pool: a place in the shared table, below POOLS_MEMBERS_MAX. The number is
- * the same in all workers and generations for as long as anybody refers to it, so that the record of a leg can name it.
+ * A **member** is one address of one server of one pool. Its number names a place in the shared table and which use of that
+ * place it is: it is the same in all workers and generations, never 0, and is never given to anybody else (before a place has
+ * been used 65,535 times). So the record of a leg can name it; whether the present configuration has it still, pools_has_member
+ * says.
  *
  * An **active place** is one request under way at a member, counted in this slot's own row of the table. The order keeps the
  * row from ever saying too little, whatever instruction a SIGKILL hits: pools_pick (row + 1), then commit the record that
@@ -28,8 +30,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#define POOLS_MEMBERS_MAX 1024u /* of all pools; fits into uint16_t beside POOLS_NO_MEMBER */
-#define POOLS_NO_MEMBER 0xffffu
+#define POOLS_NO_MEMBER 0u
 #define POOLS_QUEUE_LOOK_NS                                                                                  \
     10000000ULL /* who waits at ERR_BUSY asks again at its own releases, and this often: other workers
                                            release, too */
@@ -47,7 +48,7 @@ struct pools_start {
 };
 
 /* Joins the members that are known; names without addresses join when pools_tick sees them. `*pools` is the caller's to
- * stop. 0; ERR_NO_MEMORY; ERR_VERSION: another build's table; ERR_LIMIT: more than POOLS_MEMBERS_MAX members. */
+ * stop. 0; ERR_NO_MEMORY; ERR_VERSION: another build's table; ERR_LIMIT: the table is full. */
 WARN_UNUSED int pools_start(struct pools **pools, const struct pools_start *start, uint64_t now_ns);
 /* Frees it and sets it to NULL. The row stays as it is: a worker that becomes keeper is followed by another. */
 void pools_stop(struct pools **pools);
@@ -63,7 +64,7 @@ void pools_recount_end(struct pools *pools);
 
 struct pools_wish {
     uint64_t hash;                      /* of what the pool balances by (pools_hash); HASH only */
-    uint16_t tried[UPSTREAM_TRIES_MAX]; /* members that this request has tried */
+    uint32_t tried[UPSTREAM_TRIES_MAX]; /* members that this request has tried */
     uint32_t tried_count;
 };
 
