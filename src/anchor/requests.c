@@ -5,6 +5,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 
+#include <errno.h>
 #include <unistd.h>
 
 struct request {
@@ -258,6 +259,13 @@ static int request_pong(struct request *request)
     return 0;
 }
 
+static int request_log(struct request *request)
+{
+    if (dup3(request->fd, STDERR_FILENO, 0) < 0)
+        return request_fail(request, err_from_errno(errno), "the log could not be put in place");
+    return 0;
+}
+
 enum { ANYBODY = 0, IN_COMMAND = 1, BEFORE_HELLO = 2, WITH_FD = 4, NO_ANSWER = 8 };
 
 struct request_kind {
@@ -279,6 +287,7 @@ static const struct request_kind request_kinds[] = {
     [WIRE_ACK] = {request_ack, 8, 8, IN_COMMAND},
     [WIRE_EXIT] = {request_exit, 4, 4, IN_COMMAND},
     [WIRE_PONG] = {request_pong, 8, 8, NO_ANSWER},
+    [WIRE_LOG] = {request_log, 0, 0, IN_COMMAND | WITH_FD},
 };
 
 /* The rules that hold for every request, then its own function. */

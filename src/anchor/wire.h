@@ -49,6 +49,8 @@
  *                     reaped.
  *   11  EXIT          command. u32 code, 0 to 255. After OK the anchor kills what is left and exits with the code.
  *   12  PONG          u64 the number of the PING. Not answered.
+ *   13  LOG           command. Nothing, with one descriptor: where the anchor writes its log from now on. It takes the
+ *                     place of its standard error, which every later master inherits.
  *
  *   64  OK, 65 ERROR  the answers
  *
@@ -88,6 +90,7 @@ enum wire_type {
     WIRE_ACK,
     WIRE_EXIT,
     WIRE_PONG,
+    WIRE_LOG,
 
     WIRE_OK = 64,
     WIRE_ERROR,

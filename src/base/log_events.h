@@ -44,7 +44,9 @@
     X(PROTOCOL_ERROR, protocol_error, "a sibling process broke the protocol")                                \
     X(ACCESS_LOG_FAILED, access_log_failed,                                                                  \
       "an access log cannot be written or opened; lines wait or are lost")                                   \
-    X(LOGS_REOPENED, logs_reopened, "the access logs are opened anew, as SIGUSR1 asked")                     \
+    X(ERROR_LOG_OPENED, error_log_opened, "from here on the log goes to its file")                           \
+    X(ERROR_LOG_FAILED, error_log_failed, "the file of the error log cannot be opened")                      \
+    X(LOGS_REOPENED, logs_reopened, "the logs are opened anew, as SIGUSR1 asked")                            \
     X(LOG_LINES_LOST, log_lines_lost, "nobody read the log for a while; so many lines were dropped")         \
     X(DIAGNOSTIC, diagnostic, "details for developers")
 

@@ -358,6 +358,11 @@ int anchor_link_notify(struct anchor_link *link, const char *text)
     return link_ask_plain(link, WIRE_NOTIFY, text, (uint32_t)length, -1);
 }
 
+int anchor_link_log(struct anchor_link *link, int fd)
+{
+    return fd < 0 ? ERR_INVALID : link_ask_plain(link, WIRE_LOG, "", 0, fd);
+}
+
 int anchor_link_exit(struct anchor_link *link, int code)
 {
     uint8_t payload[4];

@@ -90,6 +90,9 @@ WARN_UNUSED int anchor_link_image(struct anchor_link *link, enum wire_image_op o
 /* Passes a text to the service manager, if there is one: sd_notify(3). 1 to 4096 bytes. ERR_AGAIN: its socket
  * is full. */
 WARN_UNUSED int anchor_link_notify(struct anchor_link *link, const char *text);
+/* From now on the anchor writes its log there, and so does every master after this one. The caller keeps its own `fd`.
+ * ERR_UNSUPPORTED: an older anchor. */
+WARN_UNUSED int anchor_link_log(struct anchor_link *link, int fd);
 /* Ends everything: after the answer leave within a second; the anchor then kills who is left and exits with
  * `code`. */
 WARN_UNUSED int anchor_link_exit(struct anchor_link *link, int code);

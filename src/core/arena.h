@@ -161,7 +161,8 @@ struct arena_core {
     _Atomic uint64_t next_serial;    /* of connections; never 0 */
     _Atomic uint32_t has_served;     /* the server was ready once: what is wrong with a log stops no slot */
     _Atomic uint32_t highest_fd;     /* ever in use by a connection or an open file: how far revival looks */
-    uint64_t id_seed;                /* random; made ids of requests begin with it */
+    _Atomic uint32_t error_log_reopened; /* the page's `log_epoch` when the error log was opened */
+    uint64_t id_seed;                    /* random; made ids of requests begin with it */
     struct arena_log logs[ARENA_LOGS_MAX];
     struct redo redo; /* of the loop thread */
     struct arena_crash crash;

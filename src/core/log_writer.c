@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "core/error_log.h"
 #include "core/log_ring.h"
 #include "core/worker.h"
 
@@ -76,18 +77,24 @@ static int reopen(struct worker *worker, unsigned number, uint32_t reopen_number
 }
 
 /* O_EXCL: no link that somebody planted is followed, and nobody else's file is given away. */
+static void prepare(const struct core_settings *settings, const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, FILE_MODE);
+
+    if (fd < 0)
+        return; /* it is there, or whoever opens it will say why not */
+    if (geteuid() == 0 && fchown(fd, settings->uid, settings->gid))
+        log_event(LOG_WARN, LOG_EV_ACCESS_LOG_FAILED, "path=\"%s\" step=chown error=\"%s\"", path,
+                  strerror(errno));
+    fd_close(&fd);
+}
+
 void log_files_prepare(const struct core_settings *settings)
 {
-    for (size_t i = 0; i < settings->log_count; i++) {
-        int fd = open(settings->logs[i], O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, FILE_MODE);
-
-        if (fd < 0)
-            continue; /* it is there, or the worker will say why not */
-        if (geteuid() == 0 && fchown(fd, settings->uid, settings->gid))
-            log_event(LOG_WARN, LOG_EV_ACCESS_LOG_FAILED, "path=\"%s\" step=chown error=\"%s\"",
-                      settings->logs[i], strerror(errno));
-        fd_close(&fd);
-    }
+    if (settings->error_log[0])
+        prepare(settings, settings->error_log);
+    for (size_t i = 0; i < settings->log_count; i++)
+        prepare(settings, settings->logs[i]);
 }
 
 /* --- the job --- */
@@ -121,6 +128,11 @@ static void run(struct pool_job *job, unsigned thread)
     struct log_writer *logs = (struct log_writer *)(void *)job;
     (void)thread;
 
+    logs->error_log_failed = 0;
+    if (error_log_must_reopen(logs->worker)) {
+        logs->error_log_failed = error_log_reopen(logs->worker);
+        logs->error_log_cause = errno;
+    }
     for (unsigned i = 0; i < logs->worker->settings->log_count; i++) {
         if (!logs->is_tried[i])
             continue;
@@ -168,6 +180,9 @@ static void done(struct pool_job *job)
     const int may_tell = !logs->told_ns || worker->now_ns >= logs->told_ns + TOLD_NS;
 
     logs->is_writing = 0;
+    if (logs->error_log_failed)
+        log_event(LOG_ERROR, LOG_EV_ERROR_LOG_FAILED, "path=\"%s\" error=\"%s\" next=\"the old one goes on\"",
+                  worker->settings->error_log, strerror(logs->error_log_cause));
     for (unsigned i = 0; i < worker->settings->log_count; i++)
         if (logs->is_tried[i])
             done_one(worker, i, may_tell);
@@ -229,7 +244,9 @@ static uint64_t due_of(const struct worker *worker, unsigned number)
 
 uint64_t log_writer_due_ns(const struct worker *worker)
 {
-    uint64_t due = UINT64_MAX;
+    uint64_t due = !worker->logs.is_writing && error_log_must_reopen(worker)
+                       ? worker->logs.error_log_try_at_ns
+                       : UINT64_MAX;
 
     for (unsigned i = 0; !worker->logs.is_writing && i < worker->settings->log_count; i++) {
         const uint64_t its = due_of(worker, i);
@@ -256,6 +273,7 @@ void log_writer_turn(struct worker *worker)
     logs->job.run = run;
     logs->job.done = done;
     logs->is_writing = !pool_submit(&worker->pool, &logs->job);
+    logs->error_log_try_at_ns = logs->is_writing ? 0 : worker->now_ns + AGAIN_NS;
     for (unsigned i = 0; !logs->is_writing && i < worker->settings->log_count; i++)
         if (logs->is_tried[i])
             logs->try_at_ns[i] = worker->now_ns + AGAIN_NS;

@@ -2,7 +2,7 @@
  *
  * Lines are gathered for a second, or up to LOG_BATCH bytes. What cannot be written is tried again, as long as the ring has
  * room, and told once in a while. The files are opened by the worker; the master makes those that are not there and gives
- * them to the workers' user (log_files_prepare). */
+ * them to the workers' user (log_files_prepare). The same job opens the error log anew (error_log.h). */
 #ifndef HOLDFAST_CORE_LOG_WRITER_H
 #define HOLDFAST_CORE_LOG_WRITER_H
 
@@ -21,6 +21,9 @@ struct log_writer {
     struct pool_job job; /* first */
     struct worker *worker;
     int is_writing;                     /* the job is under way */
+    int error_log_failed;               /* what came of reopening the error log; the job's until it is done */
+    int error_log_cause;                /* errno of that */
+    uint64_t error_log_try_at_ns;       /* not before */
     int is_tried[ARENA_LOGS_MAX];       /* by the job that is under way */
     int failed[ARENA_LOGS_MAX];         /* what came of each; the job's until it is done */
     int cause[ARENA_LOGS_MAX];          /* errno of that */
@@ -40,7 +43,8 @@ uint64_t log_writer_due_ns(const struct worker *worker);
 /* The worker leaves: writes what it can, in this thread. The pool must have been stopped. */
 void log_writer_finish(struct worker *worker);
 
-/* The master's part, with the rights that it has: makes the files that are missing and gives them to the workers' user. */
+/* The master's part, with the rights that it has: makes the files that are missing, the error log's too, and gives
+ * them to the workers' user. */
 void log_files_prepare(const struct core_settings *settings);
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "core/control.h"
+#include "core/error_log.h"
 #include "core/log_writer.h"
 #include "core/shared.h"
 
@@ -115,10 +116,26 @@ static void tell_not_built(const char *signal_name, const char *what)
               what);
 }
 
+int master_open_error_log(struct master *master)
+{
+    int fd = error_log_open(&master->settings), result = fd < 0 ? fd : anchor_link_log(&master->anchor, fd);
+
+    if (!result)
+        return error_log_use(&fd);
+    fd_close(&fd);
+    return result;
+}
+
 /* Those that were moved away are made anew before workers look for them. */
 static void reopen_logs(struct master *master)
 {
+    int result;
+
     log_files_prepare(&master->settings);
+    result = master->settings.error_log[0] ? master_open_error_log(master) : 0;
+    if (result)
+        log_event(LOG_ERROR, LOG_EV_ERROR_LOG_FAILED, "path=\"%s\" error=\"%s\" next=\"the old one goes on\"",
+                  master->settings.error_log, err_text(result));
     master->state->log_epoch++;
     phase_tell_pages(master);
     log_event(LOG_INFO, LOG_EV_LOGS_REOPENED, "logs=%zu", master->settings.log_count);

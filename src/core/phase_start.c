@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "core/control.h"
+#include "core/error_log.h"
 #include "core/ledger.h"
 #include "core/listeners.h"
 #include "core/log_writer.h"
@@ -90,6 +91,22 @@ static void self_test(struct master *master)
         log_event(LOG_DEBUG, LOG_EV_KERNEL_SELF_TEST, "result=good");
 }
 
+/* What is said before this goes to standard error, so that a start that fails says why where it is looked for. */
+static int move_error_log(struct master *master)
+{
+    int result;
+
+    if (!master->settings.error_log[0])
+        return 0;
+    log_event(LOG_INFO, LOG_EV_ERROR_LOG_OPENED, "path=\"%s\"", master->settings.error_log);
+    result = master_open_error_log(master);
+    if (result)
+        log_event(LOG_ERROR, LOG_EV_ERROR_LOG_FAILED,
+                  "path=\"%s\" error=\"%s\" next=\"let the workers' user write it, or name another\"",
+                  master->settings.error_log, err_text(result));
+    return result;
+}
+
 /* All that cannot be bound is told at once. */
 void phase_listen(struct master *master)
 {
@@ -105,6 +122,10 @@ void phase_listen(struct master *master)
     }
     log_files_prepare(&master->settings);
     self_test(master);
+    if (move_error_log(master)) {
+        master_fail(master, EXIT_BAD_START);
+        return;
+    }
     master->state->generation = 1;
     phase_enter(master, PHASE_START);
 }

@@ -8,6 +8,9 @@
 #define EXIT_BAD_START 1
 
 void phase_enter(struct master *master, enum master_phase phase);
+/* master.c: the log of master and anchor goes to the file of the settings, opened anew. 0, or an error: all is as it was,
+ * or for the anchor only. May be repeated. */
+WARN_UNUSED int master_open_error_log(struct master *master);
 
 /* phase_load.c: the loader reads the configuration */
 void phase_load(struct master *master);

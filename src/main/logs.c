@@ -4,6 +4,16 @@
 #include <limits.h>
 #include <string.h>
 
+/* Access logs trust the size of their file. */
+static void refuse_shared(const struct core_settings *core, const struct conf_statement *statement,
+                          const struct conf_value *value)
+{
+    for (size_t i = 0; i < core->log_count; i++)
+        if (core->error_log[0] && strcmp(core->logs[i], core->error_log) == 0)
+            conf_refuse_value(statement, value, "name another file",
+                              "one file cannot be the error log and an access log");
+}
+
 /* The number of a log in the configuration's list, and 1. 0: there are too many, which is reported. */
 static uint16_t find_log(struct core_settings *core, const struct conf_statement *statement, const char *path)
 {
@@ -18,6 +28,23 @@ static uint16_t find_log(struct core_settings *core, const struct conf_statement
     }
     strcpy(core->logs[core->log_count++], path);
     return (uint16_t)core->log_count;
+}
+
+static int apply_error_log(void *into, const struct conf_statement *statement, void **child)
+{
+    struct build *build = into;
+    const struct conf_value *value = conf_value(statement, 0);
+    (void)child;
+    if (conf_value_path(statement, value, build->core->error_log, sizeof build->core->error_log)) {
+        conf_refuse_value(statement, value, NULL, "the path is longer than %d bytes", CORE_LOG_PATH_MAX - 1);
+        return 0;
+    }
+    refuse_shared(build->core, statement, value);
+    if (build->lookup && lookup_check_place(statement, value, build->core->error_log)) {
+        build->lookup->error_log = statement->node; /* who has to write there is not known yet */
+        build->lookup->error_log_path = build->core->error_log;
+    }
+    return 0;
 }
 
 static int apply_access_log(void *into, const struct conf_statement *statement, void **child)
@@ -40,9 +67,10 @@ static int apply_access_log(void *into, const struct conf_statement *statement, 
         return 0;
     }
     if (block->build->lookup)
-        lookup_check_place(statement, value,
-                           path); /* whether a worker may write there, it finds out itself */
+        (void)lookup_check_place(statement, value,
+                                 path); /* whether a worker may write there, it finds out itself */
     settings->access_log = find_log(block->build->core, statement, path);
+    refuse_shared(block->build->core, statement, value);
     return 0;
 }
 
@@ -64,6 +92,18 @@ static const struct directive directives[] = {
         .example = "access_log /var/log/holdfast/access.log json",
         .default_text = "`off`",
         .apply = apply_access_log,
+    },
+    {
+        .name = "error_log",
+        .contexts = AT_TOP,
+        .arguments = {{.name = "PATH", .kind = CONF_PATH}},
+        .doc = "The file that every process writes its events to, one a line; docs/logs.md explains them. "
+               "What is said before the listeners are bound, and a refused configuration, goes to standard "
+               "error. SIGUSR1 opens the file anew. It is made if it is not there, and belongs to the "
+               "workers' `user`.",
+        .example = "error_log /var/log/holdfast/error.log",
+        .default_text = "standard error",
+        .apply = apply_error_log,
     },
 };
 

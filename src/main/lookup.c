@@ -1,5 +1,7 @@
 #include "main/lookup.h"
 
+#include "core/error_log.h"
+
 #include <errno.h>
 #include <grp.h>
 #include <limits.h>
@@ -31,8 +33,8 @@ void lookup_check_folder(const struct conf_statement *statement, const struct co
     }
 }
 
-void lookup_check_place(const struct conf_statement *statement, const struct conf_value *value,
-                        const char *path)
+int lookup_check_place(const struct conf_statement *statement, const struct conf_value *value,
+                       const char *path)
 {
     const char *hint = value->text[0] == '/' ? NULL : "it starts from the folder of the configuration file";
     char folder[PATH_MAX];
@@ -42,9 +44,12 @@ void lookup_check_place(const struct conf_statement *statement, const struct con
         conf_refuse_value(statement, value, hint, "\"%s\" is a folder", value->text);
     else if (folder[0] && (stat(folder, &status) != 0 || !S_ISDIR(status.st_mode)))
         conf_refuse_value(statement, value, hint, "there is no folder for \"%s\"", value->text);
+    else
+        return 1;
+    return 0;
 }
 
-/* Reports at the name that a `user` or `group` statement gives. */
+/* Reports at the name that a `user`, `group` or `error_log` statement gives. */
 __attribute__((format(printf, 4, 5))) static void refuse_name(struct lookup *lookup, struct conf_node node,
                                                               const char *hint, const char *format, ...)
 {
@@ -187,6 +192,21 @@ void lookup_owner(struct lookup *lookup, const struct conf_statement *statement,
                           "only root can give a socket to another user");
 }
 
+/* Once it is known whom the workers run as: the file is theirs. */
+static void check_error_log(struct lookup *lookup)
+{
+    const int number = error_log_try(lookup->error_log_path, lookup->resolved->uid, lookup->resolved->gid);
+    const char *hint = NULL;
+    if (!number)
+        return;
+    if (number == EACCES && geteuid() == 0)
+        hint = "the user of the workers has to be able to write it";
+    else if (number == EACCES && lookup->purpose == SETTINGS_CHECK)
+        hint = "check as the user who starts the server";
+    refuse_name(lookup, lookup->error_log, hint, "the error log \"%.150s\" cannot be opened: %s",
+                conf_arg(lookup->error_log, 0), strerror(number));
+}
+
 static uint32_t online_cpus(void)
 {
     cpu_set_t set;
@@ -206,4 +226,6 @@ void lookup_finish(struct lookup *lookup, struct conf_node root)
         resolve_given_user(lookup);
     else
         resolve_default_user(lookup, root);
+    if (conf_node_exists(lookup->error_log))
+        check_error_log(lookup);
 }

@@ -12,14 +12,17 @@ struct lookup {
     struct settings_resolved *resolved;
     struct diagnostics *diagnostics;
     struct conf_node user, group; /* the statements; tree is NULL if they were not given */
+    struct conf_node error_log;   /* likewise */
+    const char *error_log_path;   /* absolute; borrowed until lookup_finish */
 };
 
 /* Refuses the value if `path` is not a folder that can be looked at. */
 void lookup_check_folder(const struct conf_statement *statement, const struct conf_value *value,
                          const char *path);
-/* Refuses the value if `path`, absolute, is a file that cannot be made: there is no folder for it, or it is one. */
-void lookup_check_place(const struct conf_statement *statement, const struct conf_value *value,
-                        const char *path);
+/* Refuses the value if `path`, absolute, is a file that cannot be made: there is no folder for it, or it is one.
+ * 1, or 0 if it was refused. */
+int lookup_check_place(const struct conf_statement *statement, const struct conf_value *value,
+                       const char *path);
 /* Finds who USER[:GROUP] is; refuses the value if that is nobody. */
 void lookup_owner(struct lookup *lookup, const struct conf_statement *statement,
                   const struct conf_value *value, uid_t *user, gid_t *group);

@@ -135,7 +135,7 @@ static int wait_until_ready(int ready, pid_t child)
     if (count == 1)
         return 0;
     return fail("the server did not become ready", "see the messages above",
-                "mend what they name and start again");
+                "and in the file of error_log; mend what they name and start again");
 }
 
 /* Returns 0 in the daemon with *ready_fd to tell readiness, else -1 and *exit_code. */

@@ -126,7 +126,26 @@ static void the_rules_of_the_table_hold_before_any_request_is_looked_at(void **s
     const size_t length[] = {0, 4, 2, 1, 8, 4};
     for (unsigned i = 0; i < 6; i++)
         assert_int_equal(ask(1, command_only[i], zeros, length[i], -1), ERR_PERMISSION);
+    assert_int_equal(ask(1, WIRE_LOG, NULL, 0, STDOUT_FILENO), ERR_PERMISSION);
+    assert_int_equal(ask(0, WIRE_LOG, NULL, 0, -1), ERR_PROTOCOL);
     assert_false(anchor.leaving);
+}
+
+static void a_log_takes_the_place_of_standard_error(void **state)
+{
+    int before = dup(STDERR_FILENO), ends[2];
+    char byte = 0;
+    (void)state;
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    assert_int_equal(ask(0, WIRE_LOG, NULL, 0, ends[1]), 0);
+    fd_close(&ends[1]);
+    assert_int_equal(write(STDERR_FILENO, "x", 1), 1);
+    assert_int_equal(dup2(before, STDERR_FILENO), STDERR_FILENO);
+    fd_close(&before);
+    assert_int_equal(read(ends[0], &byte, 1), 1);
+    assert_int_equal(byte, 'x');
+    assert_int_equal(read(ends[0], &byte, 1), 0); /* nobody kept another copy */
+    fd_close(&ends[0]);
 }
 
 static void a_pong_is_not_answered(void **state)
@@ -275,6 +294,7 @@ static void random_messages_neither_crash_nor_leak(void **state)
     unsigned seed = 20260131, dropped = 0, answered = 0;
     const unsigned messages = unit_is_under_valgrind() ? FUZZ_MESSAGES / 10 : FUZZ_MESSAGES;
     (void)state;
+    int errors = dup(STDERR_FILENO);
     unsigned before = descriptors_open() - anchor.names.count;
     for (unsigned i = 0; i < messages; i++) {
         unsigned place = (unsigned)rand_r(&seed) % ANCHOR_MASTERS;
@@ -286,7 +306,8 @@ static void random_messages_neither_crash_nor_leak(void **state)
             fd_close(&packet.fd);
             answered++;
         }
-        anchor.leaving = 0; /* a chance hit on EXIT */
+        anchor.leaving = 0;                /* a chance hit on EXIT */
+        (void)dup2(errors, STDERR_FILENO); /* … on LOG */
         if (master->link < 0) {
             dropped++;
             seat_master(place);
@@ -294,6 +315,7 @@ static void random_messages_neither_crash_nor_leak(void **state)
         assert_int_equal(descriptors_open(), before + anchor.names.count);
         assert_non_null(names_find(&anchor.names, anchor.good));
     }
+    fd_close(&errors);
     assert_true(dropped > messages / 50 && answered > messages / 2);
 }
 
@@ -304,6 +326,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_rules_of_the_table_hold_before_any_request_is_looked_at),
         TEST(a_pong_is_not_answered),
+        TEST(a_log_takes_the_place_of_standard_error),
         TEST(exit_is_noted_with_its_code_and_ends_the_reading),
         TEST(passing_command_makes_open_events_be_told_again),
         TEST(only_the_depositor_or_the_one_in_command_replaces_and_deletes),
