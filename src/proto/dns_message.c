@@ -3,7 +3,6 @@
 #include <string.h>
 
 #define HEADER_BYTES 12
-#define CLASS_IN 1
 #define NAME_BYTES_MAX 255 /* RFC 1035 section 2.3.4 */
 
 #define FLAG_RESPONSE 0x8000u
@@ -93,7 +92,7 @@ static int read_question(struct reader *reader, struct slice name, enum dns_type
     if (read_name(reader, asked) != 0 || read_u16(reader, &asked_type) != 0 ||
         read_u16(reader, &asked_class) != 0)
         return ERR_SYNTAX;
-    return is_name(asked, name) && asked_type == type && asked_class == CLASS_IN ? 0 : ERR_INVALID;
+    return is_name(asked, name) && asked_type == type && asked_class == DNS_CLASS_IN ? 0 : ERR_INVALID;
 }
 
 static int read_record(struct reader *reader, struct record *record)
@@ -158,7 +157,7 @@ static int take_records(struct reader reader, uint16_t records, enum dns_type ty
         int error = read_record(&reader, &record);
         if (error != 0)
             return error;
-        if (record.class != CLASS_IN || !is_name(record.name, slice_of(name)))
+        if (record.class != DNS_CLASS_IN || !is_name(record.name, slice_of(name)))
             continue;
         if (record.type == type)
             error = take_data(&reader, &record, answer);

@@ -21,6 +21,8 @@
 /* RFC 1035 section 3.2.2, RFC 3596 section 2.1, RFC 2782. */
 enum dns_type { DNS_A = 1, DNS_CNAME = 5, DNS_AAAA = 28, DNS_SRV = 33 };
 
+#define DNS_CLASS_IN 1
+
 /* RFC 1035 section 4.1.1. */
 enum dns_rcode {
     DNS_NO_ERROR = 0,

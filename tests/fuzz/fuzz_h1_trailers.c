@@ -63,7 +63,8 @@ static struct outcome decode(const char *bytes, uint32_t length, uint32_t seed, 
         uint32_t piece = length - arrived;
         if (seed != 0) {
             seed = seed * 1664525 + 1013904223;
-            piece = (seed >> 24) % 5 + 1 < piece ? (seed >> 24) % 5 + 1 : piece;
+            uint32_t drawn = (seed >> 24) % (length > 512 ? 256 : 5) + 1; /* a line is read anew for each */
+            piece = drawn < piece ? drawn : piece;
         }
         arrived += piece;
         decode_arrived(&chunks, bytes, arrived, &outcome);
