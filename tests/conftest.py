@@ -11,6 +11,7 @@ import pytest
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "e2e"))  # holdfast.py, for tests of all folders
+sys.path.insert(0, str(HERE / "support"))
 
 import holdfast  # noqa: E402
 
