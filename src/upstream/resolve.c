@@ -323,8 +323,9 @@ static void wait_once(ares_channel channel, struct pool *gate, uint64_t left_ms)
     unsigned wanted = (unsigned)ares_getsock(channel, sockets, ARES_GETSOCK_MAXNUM);
     nfds_t count = 0;
     for (unsigned i = 0; i < ARES_GETSOCK_MAXNUM; i++) {
-        short events = (short)((ARES_GETSOCK_READABLE(wanted, i) ? POLLIN : 0) |
-                               (ARES_GETSOCK_WRITABLE(wanted, i) ? POLLOUT : 0));
+        /* Not ARES_GETSOCK_WRITABLE, which shifts an int by 31. */
+        short events =
+            (short)((wanted >> i & 1 ? POLLIN : 0) | (wanted >> (ARES_GETSOCK_MAXNUM + i) & 1 ? POLLOUT : 0));
         if (events != 0)
             polled[count++] = (struct pollfd){.fd = sockets[i], .events = events};
     }
