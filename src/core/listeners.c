@@ -34,25 +34,29 @@ static int set_tcp_options(int fd, const struct core_listener *listener)
     return 0;
 }
 
-/* 1 unless it is certain that nobody has the path: only a dead socket refuses. */
-static int unix_is_alive(const struct core_listener *listener)
+/* 1 unless it is certain that nobody has the path: only a dead socket refuses. Asked by way of a descriptor, since a path
+ * put aside may be longer than an address can say (sun_path, unix(7)). */
+static int unix_is_alive(const char *path)
 {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int there = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), alive;
 
-    alive = fd < 0 || !connect(fd, (const struct sockaddr *)&listener->address, listener->length) ||
+    snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d", there);
+    alive = fd < 0 || there < 0 || !connect(fd, (const struct sockaddr *)&address, sizeof address) ||
             errno != ECONNREFUSED;
     fd_close(&fd);
+    fd_close(&there);
     return alive;
 }
 
-static int make_room_for_unix(const struct core_listener *listener)
+static int make_room_for_unix(const char *path)
 {
-    const char *path = ((const struct sockaddr_un *)&listener->address)->sun_path;
     struct stat status;
 
     if (lstat(path, &status))
         return 0;
-    if (!S_ISSOCK(status.st_mode) || unix_is_alive(listener)) {
+    if (!S_ISSOCK(status.st_mode) || unix_is_alive(path)) {
         errno = EADDRINUSE;
         return -1;
     }
@@ -91,16 +95,10 @@ static void path_aside(const struct core_listener *listener, char *path, size_t 
 /* A server that was killed while it was drained left its path there; ours would be taken for it. */
 static void remove_dead_aside(const struct core_listener *listener)
 {
-    struct core_listener aside = {.kind = CORE_LISTENER_UNIX, .length = sizeof(struct sockaddr_un)};
-    struct sockaddr_un *address = (struct sockaddr_un *)&aside.address;
     char path[CORE_PATH_MAX + 16];
 
     path_aside(listener, path, sizeof path);
-    if (strlen(path) >= sizeof address->sun_path)
-        return; /* nobody can be asked there */
-    address->sun_family = AF_UNIX;
-    strcpy(address->sun_path, path);
-    (void)make_room_for_unix(&aside);
+    (void)make_room_for_unix(path); /* who is alive there keeps it; a drain will say so */
 }
 
 /* The mode is there from the first moment: a chmod(2) afterwards might meet something else. The umask is the process's,
@@ -120,7 +118,7 @@ static int open_unix(const struct core_listener *listener)
     const char *path = ((const struct sockaddr_un *)&listener->address)->sun_path;
     int fd, error;
 
-    if (make_room_for_unix(listener))
+    if (make_room_for_unix(path))
         return -1;
     remove_dead_aside(listener);
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -198,46 +196,75 @@ int listener_open(const struct core_listener *listener, unsigned queue, char *wh
     return errno ? err_from_errno(errno) : ERR_IO;
 }
 
-/* 0, or ERR_EXISTS: somebody has the name it should get. That it has moved already is no error. */
+/* 0 or an error: ERR_EXISTS: somebody has the name it should get. That it has moved already is none. */
 static int move_path(const struct core_listener *listener, int aside)
 {
     const char *path = ((const struct sockaddr_un *)&listener->address)->sun_path;
+    const char *from = path, *to;
     char other[CORE_PATH_MAX + 16];
+    struct stat status;
+    int cause;
 
     path_aside(listener, other, sizeof other);
-    if (renameat2(AT_FDCWD, aside ? path : other, AT_FDCWD, aside ? other : path, RENAME_NOREPLACE) &&
-        errno == EEXIST)
-        return ERR_EXISTS;
+    to = aside ? other : path;
+    from = aside ? path : other;
+    if (!renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE))
+        return 0;
+    cause = errno;
+    if (cause == ENOENT && (aside || (!lstat(to, &status) && S_ISSOCK(status.st_mode))))
+        return 0; /* nobody can come by a path that is gone */
+    return err_from_errno(cause);
+}
+
+int listener_hide(int fd, const struct core_listener *listener)
+{
+    if (listener->kind == CORE_LISTENER_UNIX)
+        return move_path(listener, 1);
+    listener_steer_away(fd);
     return 0;
 }
 
-void listener_hide(int fd, const struct core_listener *listener)
+static int is_listening(int fd)
 {
-    if (listener->kind == CORE_LISTENER_UNIX)
-        (void)move_path(listener, 1);
-    else
-        listener_steer_away(fd);
+    int listening = 0;
+    socklen_t length = sizeof listening;
+
+    return !getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) && listening;
 }
 
 /* A second shutdown(2) would stay on the socket and be inherited by whatever it accepts later. */
 void listener_shut(int fd, const struct core_listener *listener)
 {
-    int listening = 0;
-    socklen_t length = sizeof listening;
-
-    if (listener->kind != CORE_LISTENER_UNIX &&
-        !getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) && listening)
+    if (listener->kind != CORE_LISTENER_UNIX && is_listening(fd))
         (void)shutdown(fd, SHUT_RDWR);
 }
 
-int listener_show(int fd, const struct core_listener *listener)
+/* The kernel numbers the queues of an address as they begin to listen, and the last one moves into the place of one that
+ * ends (reuseport_detach_sock). So if some were shut and others not, by a master that died in between, all have to be
+ * before they come back: nobody waits in them then, since none is shut before all were emptied. */
+static void shut_the_others(const int *fds, unsigned count, const struct core_listener *listener)
+{
+    unsigned listening = 0;
+
+    for (unsigned queue = 0; queue < count; queue++)
+        listening += (unsigned)is_listening(fds[queue]);
+    for (unsigned queue = 0; listening < count && queue < count; queue++)
+        listener_shut(fds[queue], listener);
+}
+
+int listener_show(const int *fds, unsigned count, const struct core_listener *listener)
 {
     const int unused = 0;
 
     if (listener->kind == CORE_LISTENER_UNIX)
         return move_path(listener, 0);
-    (void)setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof unused);
-    return start_listening(fd, listener) ? err_from_errno(errno) : 0;
+    shut_the_others(fds, count, listener);
+    for (unsigned queue = 0; queue < count; queue++) {
+        (void)setsockopt(fds[queue], SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof unused);
+        if (start_listening(fds[queue], listener))
+            return err_from_errno(errno);
+    }
+    return 0;
 }
 
 void listener_choose_queues(int fd, uint64_t wanted, unsigned count)

@@ -21,13 +21,16 @@
 WARN_UNUSED int listener_open(const struct core_listener *listener, unsigned queue, char *why,
                               size_t why_size);
 /* New connections are kept off: as listener_steer_away, but a Unix socket's path is put aside (PATH.drained) instead.
- * May be repeated; undone by listener_show. */
-void listener_hide(int fd, const struct core_listener *listener);
+ * May be repeated; undone by listener_show. 0, or an error: the path could not be moved, and whoever connects waits;
+ * ERR_EXISTS: somebody has the other name. */
+WARN_UNUSED int listener_hide(int fd, const struct core_listener *listener);
 /* Connecting is refused from now on; whoever is still in a TCP queue is reset. The socket stays bound.
  * May be repeated. */
 void listener_shut(int fd, const struct core_listener *listener);
-/* Undoes both. 0, or ERR_EXISTS and others: somebody has taken the address meanwhile. */
-WARN_UNUSED int listener_show(int fd, const struct core_listener *listener);
+/* Undoes both, for all `count` queues of a listener, which the kernel then numbers from 0 as it did at first. Some of them
+ * may be shut and others not. 0, or ERR_EXISTS and others: somebody has taken the address meanwhile; ERR_NOT_FOUND: the
+ * path that was put aside is gone. */
+WARN_UNUSED int listener_show(const int *fds, unsigned count, const struct core_listener *listener);
 /* New connections go, by lot, to the queues of the mask `wanted` alone (of `count`); to all if none or all are wanted.
  * `fd` is any socket of the address: the choice is the address's (SO_ATTACH_REUSEPORT_CBPF). */
 void listener_choose_queues(int fd, uint64_t wanted, unsigned count);

@@ -52,6 +52,7 @@ struct master {
     uint64_t now_ns, tick_ns, alive_ns;
     int listeners_closed; /* for good */
     int listeners_shut;   /* until they are shown again */
+    int hiding_failed;    /* for one at least, which was told; until they are shown again */
 };
 
 /* The role. `arguments` is argv: {"holdfast", "master", [--daemon,] what the loader gets}. */

@@ -60,12 +60,31 @@ static void choose_queues(struct master *master)
 
 /* --- draining for a while --- */
 
-static void for_each_queue(struct master *master, void (*act)(int fd, const struct core_listener *listener))
+static void hide_one(struct master *master, int fd, const struct core_listener *listener)
+{
+    int result = listener_hide(fd, listener);
+
+    if (result && !master->hiding_failed)
+        log_event(LOG_ERROR, LOG_EV_LISTENER_FAILED,
+                  "address=%s step=\"put the path aside\" error=\"%s\" next=\"who connects waits; free "
+                  "PATH.drained\"",
+                  listener->text, err_text(result));
+    master->hiding_failed |= result != 0;
+}
+
+static void shut_one(struct master *master, int fd, const struct core_listener *listener)
+{
+    (void)master;
+    listener_shut(fd, listener);
+}
+
+static void for_each_queue(struct master *master,
+                           void (*act)(struct master *master, int fd, const struct core_listener *listener))
 {
     for (size_t i = 0; i < master->settings.listener_count; i++)
         for (unsigned queue = 0; queue < master_queue_count(master, i); queue++)
             if (master->listener_fds[i][queue] >= 0)
-                act(master->listener_fds[i][queue], &master->settings.listeners[i]);
+                act(master, master->listener_fds[i][queue], &master->settings.listeners[i]);
 }
 
 int master_drain(struct master *master)
@@ -83,19 +102,23 @@ int master_drain(struct master *master)
 /* All or nothing: one that cannot be shown has the others hidden again by phase_run. */
 static int show_all(struct master *master)
 {
-    for (size_t i = 0; i < master->settings.listener_count; i++)
-        for (unsigned queue = 0; queue < master_queue_count(master, i); queue++) {
-            const struct core_listener *listener = &master->settings.listeners[i];
-            int result = master->listener_fds[i][queue] < 0
-                             ? ERR_CLOSED
-                             : listener_show(master->listener_fds[i][queue], listener);
+    for (size_t i = 0; i < master->settings.listener_count; i++) {
+        const struct core_listener *listener = &master->settings.listeners[i];
+        const unsigned count = master_queue_count(master, i);
+        int result = 0;
 
-            if (!result)
-                continue;
-            log_event(LOG_ERROR, LOG_EV_LISTENER_FAILED, "address=%s error=\"%s\" next=\"still drained\"",
-                      listener->text, err_text(result));
+        for (unsigned queue = 0; queue < count; queue++)
+            result = master->listener_fds[i][queue] < 0 ? ERR_CLOSED : result;
+        if (!result)
+            result = listener_show(master->listener_fds[i], count, listener);
+        if (!result)
+            continue;
+        log_event(LOG_ERROR, LOG_EV_LISTENER_FAILED, "address=%s error=\"%s\" next=\"%s\"", listener->text,
+                  err_text(result),
+                  result == ERR_NOT_FOUND ? "restart to have its path again" : "still drained");
+        if (result != ERR_NOT_FOUND) /* somebody has removed its path: no reason to keep the others away */
             return result;
-        }
+    }
     return 0;
 }
 
@@ -114,6 +137,7 @@ int master_resume(struct master *master)
         return result;
     master->state->quiet_at_ns = 0;
     master->state->is_quiet = 0;
+    master->hiding_failed = 0;
     master->queues_known = 0; /* the kernel has forgotten what it was told of the group */
     log_event(LOG_INFO, LOG_EV_RESUMED, "listeners=%zu", master->settings.listener_count);
     return 0;
@@ -157,9 +181,9 @@ void phase_run(struct master *master)
     }
     if (master->listeners_shut)
         return;
-    for_each_queue(master, listener_hide);
+    for_each_queue(master, hide_one);
     if (phase_any_slot_listens(master))
         return;
-    for_each_queue(master, listener_shut);
+    for_each_queue(master, shut_one);
     master->listeners_shut = 1;
 }

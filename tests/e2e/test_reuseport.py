@@ -2,6 +2,7 @@
 
 import signal
 import socket
+import subprocess
 
 import pytest
 from clients import Client, bytes_of, fetch, kill, settled
@@ -130,3 +131,40 @@ def test_connections_in_all_queues_are_answered_when_a_stop_begins(start_server)
     server.wait_exit()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", server.port), 1)
+
+
+@pytest.mark.variants("hooks")
+@pytest.mark.parametrize("queue", [1, 2, 3])
+def test_a_master_killed_while_it_shuts_the_queues_is_followed_by_one_that_brings_all_of_them_back(start_server, queue):
+    """Each worker's queue has its number again: who comes is led around the one that is full, never into it."""
+    server = start_server(workers=3, top=LISTEN + "\nmax_connections 10")
+    settled(server, workers=3)
+    master = server.status()["master"]["pid"]
+    killer = subprocess.Popen(["strace", "-p", str(master), "-o", "/dev/null", "-e", "trace=shutdown",
+                               "-e", f"inject=shutdown:signal=KILL:when={queue}"], stderr=subprocess.PIPE, text=True)
+    assert "attached" in killer.stderr.readline()
+    server.run("drain", "--timeout", "1s")
+    assert killer.wait(10) is not None
+    killer.stderr.close()
+    server.wait_for(lambda s: s.status()["master"]["pid"] != master)
+    assert server.run("resume").returncode == 0
+    held = []
+    while max(accepted(server)) < 10:
+        held.append(Client(server))
+        held[-1].get("/")
+    server.wait_for(lambda s: max(worker["connections"] for worker in s.status()["workers"]) == 10)
+    server.wait_for(lambda s: steered_around_the_full_one(s))
+    for client in held:
+        client.close()
+    server.wait_for(lambda s: max(worker["connections"] for worker in s.status()["workers"]) < 10)
+
+
+def steered_around_the_full_one(server):
+    """Ten new clients in a row are answered at once. The first ones may come before the master has heard of it."""
+    for _ in range(10):
+        with Client(server, timeout=0.9) as client:
+            try:
+                assert client.get("/").status == 404
+            except TimeoutError:
+                return False
+    return True

@@ -377,21 +377,117 @@ static void a_hidden_unix_socket_comes_back_unless_somebody_has_taken_its_path(v
     int fd = listener_open(&listener, 0, why, sizeof why), other, client;
     (void)state;
 
-    listener_hide(fd, &listener);
-    listener_hide(fd, &listener);
+    assert_int_equal(listener_hide(fd, &listener), 0);
+    assert_int_equal(listener_hide(fd, &listener), 0);
     client = client_of(fd, AF_UNIX, ENOENT);
     fd_close(&client);
     other = listener_open(&listener, 0, why, sizeof why); /* leaves alone what is hidden and alive */
     assert_true(other >= 0);
-    assert_int_equal(listener_show(fd, &listener), ERR_EXISTS);
+    assert_int_equal(listener_show(&fd, 1, &listener), ERR_EXISTS);
     fd_close(&other);
     assert_int_equal(unlink(path), 0);
-    assert_int_equal(listener_show(fd, &listener), 0);
-    assert_int_equal(listener_show(fd, &listener), 0);
+    assert_int_equal(listener_show(&fd, 1, &listener), 0);
+    assert_int_equal(listener_show(&fd, 1, &listener), 0);
     client = client_of(fd, AF_UNIX, 0);
     fd_close(&client);
     fd_close(&fd);
     listener_unlink(&listener);
+}
+
+static void a_path_that_cannot_be_put_aside_or_back_is_told(void **state)
+{
+    struct core_listener listener = unix_listener();
+    int fd = listener_open(&listener, 0, why, sizeof why);
+    char aside[CORE_PATH_MAX + 16];
+    (void)state;
+
+    snprintf(aside, sizeof aside, "%s.drained", path);
+    assert_int_equal(mkdir(aside, 0700), 0);
+    assert_int_equal(listener_hide(fd, &listener), ERR_EXISTS);
+    assert_int_equal(rmdir(aside), 0);
+    assert_int_equal(listener_hide(fd, &listener), 0);
+    assert_int_equal(unlink(aside), 0);
+    assert_int_equal(listener_show(&fd, 1, &listener), ERR_NOT_FOUND);
+    fd_close(&fd);
+}
+
+/* PATH may be as long as an address can say; PATH.drained is longer. */
+static void the_longest_path_can_be_hidden_too_also_after_somebody_dead_has(void **state)
+{
+    struct core_listener listener = unix_listener();
+    struct sockaddr_un *address = (struct sockaddr_un *)&listener.address;
+    char aside[CORE_PATH_MAX + 16];
+    int fd, other;
+    (void)state;
+
+    memset(address->sun_path, 'x', CORE_PATH_MAX - 1);
+    address->sun_path[CORE_PATH_MAX - 1] = '\0';
+    memcpy(address->sun_path, path, strlen(path));
+    strcpy(path, address->sun_path);
+    snprintf(aside, sizeof aside, "%s.drained", path);
+    fd = listener_open(&listener, 0, why, sizeof why);
+    assert_true(fd >= 0);
+    assert_int_equal(listener_hide(fd, &listener), 0);
+    other = listener_open(&listener, 0, why, sizeof why);
+    assert_int_equal(listener_hide(other, &listener), ERR_EXISTS); /* who is alive there keeps it */
+    fd_close(&fd);
+    fd_close(&other);
+    fd = listener_open(&listener, 0, why, sizeof why);
+    assert_int_equal(access(aside, F_OK), -1);
+    assert_int_equal(listener_hide(fd, &listener), 0);
+    fd_close(&fd);
+    listener_unlink(&listener);
+    assert_int_equal(access(aside, F_OK), -1);
+}
+
+static int accepts_within(int fd, int wait_ms)
+{
+    struct pollfd wait = {.fd = fd, .events = POLLIN};
+    int accepted, is_one = poll(&wait, 1, wait_ms) == 1;
+
+    if (is_one) {
+        accepted = accept(fd, NULL, NULL);
+        fd_close(&accepted);
+    }
+    return is_one;
+}
+
+/* A master was killed after it had shut some of the queues; the next one is asked to resume before it has shut the rest. */
+static void queues_of_which_some_were_shut_are_numbered_anew_in_their_order(void **state)
+{
+    for (unsigned shut = 1; shut < 8; shut++) {
+        struct core_listener listener = tcp_listener(CORE_LISTENER_IPV4);
+        socklen_t length = listener.length;
+        int fds[3] = {-1, -1, -1};
+        (void)state;
+
+        listener.accept = CORE_ACCEPT_REUSEPORT;
+        /* The kernel forgets a port that it chose itself when the socket is shut: it is asked for by its number. */
+        fds[0] = listener_open(&listener, 0, why, sizeof why);
+        assert_true(fds[0] >= 0);
+        assert_int_equal(getsockname(fds[0], (struct sockaddr *)&listener.address, &length), 0);
+        fd_close(&fds[0]);
+        for (unsigned queue = 0; queue < 3; queue++) {
+            fds[queue] = listener_open(&listener, queue, why, sizeof why);
+            assert_true(fds[queue] >= 0);
+        }
+        for (unsigned queue = 0; queue < 3; queue++)
+            assert_int_equal(listener_hide(fds[queue], &listener), 0);
+        for (unsigned queue = 0; queue < 3; queue++)
+            if (shut >> queue & 1)
+                listener_shut(fds[queue], &listener);
+        assert_int_equal(listener_show(fds, 3, &listener), 0);
+        for (unsigned queue = 0; queue < 3; queue++) {
+            int client;
+
+            listener_choose_queues(fds[0], 1ULL << queue, 3);
+            client = client_of(fds[0], AF_INET, 0);
+            assert_true(accepts_within(fds[queue], 5000));
+            fd_close(&client);
+        }
+        for (unsigned queue = 0; queue < 3; queue++)
+            fd_close(&fds[queue]);
+    }
 }
 
 static void what_somebody_dead_has_hidden_is_not_taken_for_ours(void **state)
@@ -401,7 +497,7 @@ static void what_somebody_dead_has_hidden_is_not_taken_for_ours(void **state)
     struct stat status;
     (void)state;
 
-    listener_hide(fd, &listener);
+    assert_int_equal(listener_hide(fd, &listener), 0);
     fd_close(&fd); /* it was killed while it was drained */
     fd = listener_open(&listener, 0, why, sizeof why);
     assert_true(fd >= 0);
@@ -457,6 +553,9 @@ int main(void)
         cmocka_unit_test(a_unix_socket_of_somebody_alive_is_left_alone),
         cmocka_unit_test(a_hidden_unix_socket_comes_back_unless_somebody_has_taken_its_path),
         cmocka_unit_test(what_somebody_dead_has_hidden_is_not_taken_for_ours),
+        cmocka_unit_test(a_path_that_cannot_be_put_aside_or_back_is_told),
+        cmocka_unit_test(the_longest_path_can_be_hidden_too_also_after_somebody_dead_has),
+        cmocka_unit_test(queues_of_which_some_were_shut_are_numbered_anew_in_their_order),
         cmocka_unit_test(a_datagram_socket_on_the_path_is_left_alone),
         cmocka_unit_test(a_file_that_is_no_socket_is_left_alone),
     };
