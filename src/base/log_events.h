@@ -48,6 +48,11 @@
     X(ERROR_LOG_FAILED, error_log_failed, "the file of the error log cannot be opened")                      \
     X(LOGS_REOPENED, logs_reopened, "the logs are opened anew, as SIGUSR1 asked")                            \
     X(LOG_LINES_LOST, log_lines_lost, "nobody read the log for a while; so many lines were dropped")         \
+    X(UPSTREAM_EJECTED, upstream_ejected,                                                                    \
+      "requests to an upstream server failed; it is put aside for a while")                                  \
+    X(UPSTREAM_DOWN, upstream_down, "an upstream server fails its checks and is not asked")                  \
+    X(UPSTREAM_UP, upstream_up, "an upstream server answers again")                                          \
+    X(UPSTREAM_NAME, upstream_name, "the name of an upstream server could not be looked up")                 \
     X(DIAGNOSTIC, diagnostic, "details for developers")
 
 enum log_event {

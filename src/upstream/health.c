@@ -49,6 +49,12 @@ uint64_t health_succeed(uint64_t word, uint64_t now_ms)
     return word_of(HEALTH_COUNTING, HEALTH_STEP(word), 0, now_ms);
 }
 
+uint64_t health_lift(uint64_t word, uint64_t now_ms)
+{
+    return HEALTH_STATE(word) == HEALTH_EJECTED ? word_of(HEALTH_COUNTING, HEALTH_STEP(word), 0, now_ms)
+                                                : word;
+}
+
 /* --- checks --- */
 
 uint64_t health_check(uint64_t word, const struct upstream_check *rules, int is_good, uint64_t now_ms)

@@ -36,6 +36,8 @@ enum health_check { HEALTH_UNKNOWN, HEALTH_UP, HEALTH_DOWN };
 uint64_t health_fail(uint64_t word, const struct upstream_passive *rules, uint64_t now_ms);
 /* The word after a success; the same word if that tells nothing new (nearly always). */
 uint64_t health_succeed(uint64_t word, uint64_t now_ms);
+/* The word when something better than a request says that it is back: not ejected any more. */
+uint64_t health_lift(uint64_t word, uint64_t now_ms);
 /* Until when it is put aside, or 0. */
 static inline uint64_t health_ejected_until_ms(uint64_t word)
 {
