@@ -185,6 +185,7 @@ static void answer(struct exchange *exchange, void (*serve)(struct exchange *exc
     case ROUTE_STATUS:
     case ROUTE_METRICS:
     case ROUTE_READY:
+    case ROUTE_PROXY:
         exchange->state->handler = exchange->http->by_answer[exchange->route->answer];
         serve(exchange);
         break;

@@ -3,6 +3,7 @@
 #define HOLDFAST_HTTP_CONFIG_H
 
 #include "http/storage.h"
+#include "upstream/config.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -14,6 +15,7 @@
 #define HTTP_RATE_GRACE_MS 10000u
 
 struct http_route;
+struct http_proxy;
 
 /* Where a site is reached: requests on this listener whose Host is this name. A listener's site with the host
  * "" answers every name that no other site of the listener has; without one such names get 404. No two sites
@@ -53,7 +55,10 @@ struct http_config {
     struct storage storage;   /* owned; routes and all they consist of */
     struct http_route *route; /* in the storage: what the top level says, the parent of all sites' routes */
     size_t route_count;       /* of all, this one with them */
-    const struct http_route **routes; /* in the storage; by number */
+    const struct http_route **routes;  /* in the storage; by number */
+    struct upstream_config upstreams;  /* in the storage; pools in their order, those of addresses last */
+    const struct http_proxy **proxies; /* in the storage; by number: http/proxy.h */
+    uint32_t proxy_count;
     const char **folders; /* owned, the texts in the storage: absolute paths of the folders of all `files` */
     size_t folder_count;
 };

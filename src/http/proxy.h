@@ -9,20 +9,22 @@
 #include <stdint.h>
 
 struct http_proxy {
-    uint32_t pool; /* index in upstream_config.pools */
+    uint32_t number; /* from 0, less than http_config.proxy_count */
+    uint32_t pool;   /* index in upstream_config.pools */
 
     enum http_proxy_host {
         HTTP_PROXY_HOST_CLIENT,   /* what the client asked for */
         HTTP_PROXY_HOST_UPSTREAM, /* the server as the configuration writes it */
         HTTP_PROXY_HOST_TEXT,     /* `host_text` */
     } host;
-    struct slice host_text;
-    int hides_errors; /* no Holdfast-Error in answers of ours */
+    struct slice host_text; /* TEXT; no values in it */
+    int hides_errors;       /* no Holdfast-Error in answers of ours */
 
     /* Instead of the pool's, in milliseconds; 0: the pool's. */
-    uint64_t first_byte_ms, between_ms, whole_ms;
+    uint64_t connect_ms, first_byte_ms, between_ms, whole_ms;
 
-    /* Who may tell us of clients (X-Forwarded-For, Forwarded): the `trust` of the route or of what is around it. */
+    /* Who may tell us of clients (X-Forwarded-For, Forwarded): the `trust` of the route that says `proxy`, or of what is
+     * around it. A route inside of that may have one of its own: route_settings.trust. */
     const struct client_net *trusted; /* borrowed from the storage */
     size_t trusted_count;
 

@@ -44,6 +44,8 @@ static void inherit_settings(struct route_settings *own, const struct route_sett
     INHERIT(ROUTE_GIVES_MAX_BODY, max_body);
     INHERIT(ROUTE_GIVES_MIN_BODY_RATE, min_body_rate);
     INHERIT(ROUTE_GIVES_MIN_WRITE_RATE, min_write_rate);
+    INHERIT(ROUTE_GIVES_TRUST, trust);
+    INHERIT(ROUTE_GIVES_TRUST, trust_count);
     INHERIT(ROUTE_GIVES_ACCESS_LOG, access_log);
     INHERIT(ROUTE_GIVES_ACCESS_LOG, access_log_format);
 }
@@ -110,6 +112,7 @@ int route_inherit(struct storage *storage, struct http_route *route)
         route->folder = parent->folder;
         route->status = parent->status;
         route->target = parent->target;
+        route->proxy = parent->proxy;
         error = inherit_edits(storage, route);
     }
     return error;

@@ -15,8 +15,10 @@
 #define HOLDFAST_HTTP_ROUTES_H
 
 #include "base/bytes.h"
+#include "http/client_net.h"
 #include "http/config.h"
 #include "http/path_pattern.h"
+#include "http/proxy.h"
 #include "http/route_test.h"
 #include "http/storage.h"
 #include "http/template.h"
@@ -35,7 +37,8 @@
     X(DEMO, "demo")                                                                                          \
     X(STATUS, "status")                                                                                      \
     X(METRICS, "metrics")                                                                                    \
-    X(READY, "ready")
+    X(READY, "ready")                                                                                        \
+    X(PROXY, "proxy")
 
 enum route_answer {
 #define ROUTE_ANSWER_ENUM(name, text) ROUTE_##name,
@@ -89,9 +92,11 @@ struct route_settings {
     const char *cache_control; /* value of Cache-Control for 200, 206 and 304; NULL: none */
 
     /* Requests. */
-    uint64_t max_body;       /* bytes; 0: no limit */
-    uint64_t min_body_rate;  /* bytes a second, see HTTP_RATE_GRACE_MS; 0: no limit */
-    uint64_t min_write_rate; /* the same */
+    uint64_t max_body;              /* bytes; 0: no limit */
+    uint64_t min_body_rate;         /* bytes a second, see HTTP_RATE_GRACE_MS; 0: no limit */
+    uint64_t min_write_rate;        /* the same */
+    const struct client_net *trust; /* proxies before us: what they say of the client is believed */
+    size_t trust_count;
 
     /* Log. */
     uint16_t access_log; /* number in core_settings.logs, and 1; 0: none */
@@ -112,6 +117,7 @@ enum route_given {
     ROUTE_GIVES_MIN_WRITE_RATE = 512,
     ROUTE_GIVES_ACCESS_LOG = 1024,
     ROUTE_GIVES_COMPRESS_MIN = 2048,
+    ROUTE_GIVES_TRUST = 4096,
 };
 
 struct http_route {
@@ -128,10 +134,11 @@ struct http_route {
     struct route_test *tests;
 
     /* What it does. */
-    enum route_answer answer;      /* NONE: 404 */
-    uint32_t folder;               /* FILES: index in http_config.folders */
-    int status;                    /* RESPOND, REDIRECT */
-    const struct template *target; /* REDIRECT: the Location; RESPOND: the text, NULL for none */
+    enum route_answer answer;       /* NONE: 404 */
+    uint32_t folder;                /* FILES: index in http_config.folders */
+    int status;                     /* RESPOND, REDIRECT */
+    const struct http_proxy *proxy; /* PROXY */
+    const struct template *target;  /* REDIRECT: the Location; RESPOND: the text, NULL for none */
     const struct route_edit *edits;
     const struct route_header *headers;
     const struct route_error_page *error_pages; /* the first of a status counts */

@@ -77,9 +77,11 @@ static void add_answer(struct text *out, const struct http_config *config,
         text_add_f(out, " %s", config->folders[route->folder]);
     else if (route->answer == ROUTE_RESPOND || route->answer == ROUTE_REDIRECT)
         text_add_f(out, " %d", route->status);
+    else if (route->answer == ROUTE_PROXY)
+        text_add_f(out, " %s", config->upstreams.pools[route->proxy->pool].name.at);
     if (route->target)
         add_rendered(out, route->target, context);
-    if (route->answer == ROUTE_FILES)
+    if (route->answer == ROUTE_FILES || route->answer == ROUTE_PROXY)
         add_target(out, context);
     text_add_c(out, "\n");
 }

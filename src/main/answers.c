@@ -9,9 +9,8 @@
 
 /* --- answers --- */
 
-/* Notes that the block answers so. 0, or ERR_EXISTS: it does already, which is reported. */
-static int take_answer(struct block_build *block, const struct conf_statement *statement,
-                       enum route_answer answer)
+int block_take_answer(struct block_build *block, const struct conf_statement *statement,
+                      enum route_answer answer)
 {
     if (conf_node_exists(block->answer_node)) {
         char hint[600];
@@ -65,7 +64,7 @@ static int apply_files(void *into, const struct conf_statement *statement, void 
     const struct conf_value *value = conf_value(statement, 0);
     char path[PATH_MAX];
     (void)child;
-    if (take_answer(block, statement, ROUTE_FILES))
+    if (block_take_answer(block, statement, ROUTE_FILES))
         return 0;
     if (conf_value_path(statement, value, path, sizeof path)) {
         conf_refuse_value(statement, value, NULL, "the path is too long");
@@ -88,7 +87,7 @@ static int apply_respond(void *into, const struct conf_statement *statement, voi
     struct block_build *block = into;
     const struct conf_value *text = conf_value(statement, 1);
     (void)child;
-    if (take_answer(block, statement, ROUTE_RESPOND))
+    if (block_take_answer(block, statement, ROUTE_RESPOND))
         return 0;
     block->route->status = (int)NUMBER_OF(statement, 0);
     if (!text)
@@ -115,7 +114,7 @@ static int apply_redirect(void *into, const struct conf_statement *statement, vo
     struct block_build *block = into;
     const struct conf_value *status = conf_value(statement, 0);
     (void)child;
-    if (take_answer(block, statement, ROUTE_REDIRECT))
+    if (block_take_answer(block, statement, ROUTE_REDIRECT))
         return 0;
     if (status && !is_redirect_status(status->number))
         conf_refuse_value(statement, status, "301 and 308 for good, 302 and 307 for now, 303 after a POST",
@@ -127,28 +126,28 @@ static int apply_redirect(void *into, const struct conf_statement *statement, vo
 static int apply_status(void *into, const struct conf_statement *statement, void **child)
 {
     (void)child;
-    (void)!take_answer(into, statement, ROUTE_STATUS);
+    (void)!block_take_answer(into, statement, ROUTE_STATUS);
     return 0;
 }
 
 static int apply_metrics(void *into, const struct conf_statement *statement, void **child)
 {
     (void)child;
-    (void)!take_answer(into, statement, ROUTE_METRICS);
+    (void)!block_take_answer(into, statement, ROUTE_METRICS);
     return 0;
 }
 
 static int apply_ready(void *into, const struct conf_statement *statement, void **child)
 {
     (void)child;
-    (void)!take_answer(into, statement, ROUTE_READY);
+    (void)!block_take_answer(into, statement, ROUTE_READY);
     return 0;
 }
 
 static int apply_demo(void *into, const struct conf_statement *statement, void **child)
 {
     (void)child;
-    (void)!take_answer(into, statement, ROUTE_DEMO);
+    (void)!block_take_answer(into, statement, ROUTE_DEMO);
     return 0;
 }
 

@@ -334,16 +334,15 @@ static const struct directive_table http_table = {http_directives, COUNT_OF(http
 
 /* The reference follows this order. */
 static const struct directive_table *const tables[] = {
-    &process_table,       &http_table,      &limit_directives, &log_directives,
-    &listen_directives,   &site_directives, &route_directives, &answer_directives,
-    &response_directives, &page_directives, &match_directives,
+    &process_table,   &http_table,       &limit_directives,  &log_directives,   &listen_directives,
+    &site_directives, &route_directives, &answer_directives, &proxy_directives, &response_directives,
+    &page_directives, &match_directives, &pool_directives,   &check_directives,
 };
 
-static const char *const context_names[] = {[CONTEXT_TOP] = "the top level",
-                                            [CONTEXT_SITE] = "a site",
-                                            [CONTEXT_ROUTE] = "a route",
-                                            [CONTEXT_MATCH] = "a match",
-                                            [CONTEXT_LISTEN] = "a listen"};
+static const char *const context_names[] = {
+    [CONTEXT_TOP] = "the top level", [CONTEXT_SITE] = "a site",     [CONTEXT_ROUTE] = "a route",
+    [CONTEXT_MATCH] = "a match",     [CONTEXT_LISTEN] = "a listen", [CONTEXT_POOL] = "a pool",
+    [CONTEXT_CHECK] = "a check",     [CONTEXT_PROXY] = "a proxy"};
 
 const struct conf_grammar directives_grammar = {
     .tables = tables,

@@ -11,13 +11,25 @@
 
 #define DAY_MS 86400000u
 
-enum directive_context { CONTEXT_TOP, CONTEXT_SITE, CONTEXT_ROUTE, CONTEXT_MATCH, CONTEXT_LISTEN };
+enum directive_context {
+    CONTEXT_TOP,
+    CONTEXT_SITE,
+    CONTEXT_ROUTE,
+    CONTEXT_MATCH,
+    CONTEXT_LISTEN,
+    CONTEXT_POOL,
+    CONTEXT_CHECK,
+    CONTEXT_PROXY,
+};
 
 #define AT_TOP (1u << CONTEXT_TOP)
 #define IN_SITE (1u << CONTEXT_SITE)
 #define IN_ROUTE (1u << CONTEXT_ROUTE)
 #define IN_MATCH (1u << CONTEXT_MATCH)
 #define IN_LISTEN (1u << CONTEXT_LISTEN)
+#define IN_POOL (1u << CONTEXT_POOL)
+#define IN_CHECK (1u << CONTEXT_CHECK)
+#define IN_PROXY (1u << CONTEXT_PROXY)
 #define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -61,6 +73,31 @@ struct listen_build {
     struct core_listener options; /* only those that a listener can be given */
 };
 
+/* What the callbacks in `pool` and `check` get. */
+struct pool_build {
+    struct build *build;
+    struct pool_build *next;
+    struct conf_node node; /* none: made for `proxy ADDR` */
+    struct upstream_pool pool;
+    struct server_build {
+        struct server_build *next;
+        struct upstream_server server;
+    } * first_server, **server_end;
+    struct conf_node queue_node,
+        slow_start_node; /* where they are said; for rules about several statements */
+    size_t mistakes_before;
+};
+
+/* What the callbacks in `proxy` get. */
+struct proxy_build {
+    struct build *build;
+    struct proxy_build *next;
+    struct block_build *block; /* the route */
+    struct conf_node node;
+    const char *target; /* as written, in the storage */
+    struct http_proxy *proxy;
+};
+
 /* All that is known while a configuration is built. */
 struct build {
     struct block_build top; /* first: what stands at the top level and in blocks gets a block_build */
@@ -73,6 +110,8 @@ struct build {
     unsigned automatic_workers;
     struct block_build *first_block, **block_end; /* all sites and routes */
     struct listen_build *first_listen, **listen_end;
+    struct pool_build *first_pool, **pool_end;
+    struct proxy_build *first_proxy, **proxy_end;
 };
 
 extern const struct conf_grammar directives_grammar;
@@ -87,6 +126,10 @@ extern const struct directive_table answer_directives;   /* answers.c */
 extern const struct directive_table response_directives; /* response.c */
 extern const struct directive_table page_directives;     /* pages.c */
 
+extern const struct directive_table pool_directives;  /* pool.c */
+extern const struct directive_table check_directives; /* check.c */
+extern const struct directive_table proxy_directives; /* proxy.c */
+
 /* A new block inside of another one; its route is a new child of that one's. `text` is what is shown of it. NULL: no
  * memory. Of route.c. */
 struct block_build *block_new(struct block_build *outer, const struct conf_statement *statement,
@@ -97,6 +140,33 @@ int block_finish(void *child, const struct conf_statement *statement);
 WARN_UNUSED int routes_finish(struct build *build, struct diagnostics *diagnostics);
 /* When all sites are read: gives their listeners the options. Of listen.c. */
 void listen_finish(struct build *build, struct diagnostics *diagnostics);
+
+/* Notes that the block answers so. 0, or ERR_EXISTS: it does already, which is reported. Of answers.c. */
+WARN_UNUSED int block_take_answer(struct block_build *block, const struct conf_statement *statement,
+                                  enum route_answer answer);
+/* All networks of an argument; those that are none are refused. 0 or ERR_NO_MEMORY. Of match.c. */
+WARN_UNUSED int build_take_nets(struct build *build, const struct conf_statement *statement, size_t argument,
+                                const struct client_net **nets, size_t *count);
+
+/* Whom a `timeout` is about: the order of its words. */
+enum pool_timeout {
+    POOL_TIMEOUT_CONNECT,
+    POOL_TIMEOUT_FIRST_BYTE,
+    POOL_TIMEOUT_BETWEEN,
+    POOL_TIMEOUT_WHOLE,
+};
+#define POOL_TIMEOUT_WORDS WORDS("connect", "first_byte", "between", "whole")
+/* A new pool with the defaults. NULL: no memory. Of pool.c. */
+struct pool_build *pool_new(struct build *build, const char *name);
+/* Adds what an address says, if it is one. 0; ERR_NO_MEMORY; ERR_SYNTAX, and then *problem and *hint as
+ * conf_parse_address. Of pool.c. */
+WARN_UNUSED int pool_add_server(struct pool_build *pool, const char *text, struct upstream_server **server,
+                                const char **problem, const char **hint);
+/* When all is read: ties routes to pools, and judges what concerns several statements. Of pool.c and proxy.c. */
+WARN_UNUSED int pools_finish(struct build *build, struct diagnostics *diagnostics);
+WARN_UNUSED int proxies_finish(struct build *build, struct diagnostics *diagnostics);
+/* When routes have what they have from outside. Of proxy.c. */
+void proxies_take_trust(struct build *build);
 
 /* Compiles a value as a template and notes its {match.N}. 0 and *compiled, NULL if it was refused; ERR_NO_MEMORY. Of
  * response.c. */

@@ -217,20 +217,26 @@ static void take_net(const struct conf_statement *statement, const struct conf_v
                           "\"%.200s\" is no network", value->text);
 }
 
+int build_take_nets(struct build *build, const struct conf_statement *statement, size_t argument,
+                    const struct client_net **nets, size_t *count)
+{
+    size_t given = statement->counts[argument];
+    struct client_net *taken = storage_take(&build->http->storage, given * sizeof *taken);
+    if (!taken)
+        return ERR_NO_MEMORY;
+    for (size_t i = 0; i < given; i++)
+        take_net(statement, &statement->values[argument][i], &taken[i]);
+    *nets = taken;
+    *count = given;
+    return 0;
+}
+
 static int apply_client(void *into, const struct conf_statement *statement, void **child)
 {
     struct match_build *match = into;
     struct route_test *test = add_test(match, ROUTE_TEST_CLIENT);
-    size_t count = statement->counts[0];
     (void)child;
-    struct client_net *nets = storage_take(&match->build->http->storage, count * sizeof *nets);
-    if (!test || !nets)
-        return ERR_NO_MEMORY;
-    for (size_t i = 0; i < count; i++)
-        take_net(statement, &statement->values[0][i], &nets[i]);
-    test->nets = nets;
-    test->count = count;
-    return 0;
+    return test ? build_take_nets(match->build, statement, 0, &test->nets, &test->count) : ERR_NO_MEMORY;
 }
 
 #define IN_A_MATCH(line)                                                                                     \

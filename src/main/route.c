@@ -146,7 +146,8 @@ static void judge_answer(const struct block_build *block, struct diagnostics *di
     if (is_site(block))
         refuse_at(diagnostics, block->node, -1, "usage: files DIR", "this \"site\" answers nothing");
     else
-        refuse_at(diagnostics, block->node, -1, "such as: files DIR, respond STATUS or redirect TARGET",
+        refuse_at(diagnostics, block->node, -1,
+                  "such as: files DIR, proxy TARGET, respond STATUS or redirect TARGET",
                   "this \"route\" answers nothing, nor does the block around it");
 }
 

@@ -36,6 +36,7 @@ static void set_defaults(struct core_settings *core, struct http_config *http)
         .header_timeout_ms = 10000,
         .body_timeout_ms = 30000,
         .write_timeout_ms = 30000,
+        .upstreams = {.ttl_min_ms = UPSTREAM_TTL_MIN_MS, .ttl_max_ms = UPSTREAM_TTL_MAX_MS},
         .limits = {.max_header_size = 8192, .max_headers = H1_FIELDS_MAX, .max_request_line = 8192},
     };
 }
@@ -87,7 +88,13 @@ static int take_resolved(struct core_settings *core, const struct conf_tree *tre
 static int finish(struct build *build, struct diagnostics *diagnostics)
 {
     listen_finish(build, diagnostics);
-    return routes_finish(build, diagnostics);
+    int error = proxies_finish(build, diagnostics); /* makes pools of the addresses */
+    if (!error)
+        error = pools_finish(build, diagnostics);
+    if (!error)
+        error = routes_finish(build, diagnostics);
+    proxies_take_trust(build);
+    return error;
 }
 
 static int build_with(const struct conf_tree *tree, struct core_settings *core, struct http_config *http,
@@ -108,6 +115,8 @@ static int build_with(const struct conf_tree *tree, struct core_settings *core, 
     build.top = (struct block_build){.build = &build, .route = http->route, .highest_group = -1};
     build.block_end = &build.first_block;
     build.listen_end = &build.first_listen;
+    build.pool_end = &build.first_pool;
+    build.proxy_end = &build.first_proxy;
     error = conf_apply(tree, &directives_grammar, &build, diagnostics);
     if (!error)
         error = finish(&build, diagnostics);
