@@ -29,8 +29,9 @@
  * - When no entry is free, one whose key nobody has is used again: the key is first swapped for a mark of the taker's own (so
  *   that nobody joins any more), then all rows are read (who joins sets his row's word first, then looks at the key again),
  *   then the mark is swapped for the new key. A mark whose owner died is taken over as a key that nobody has. `use` counts,
- *   so that numbers of former uses are known (TABLE_MEMBER). Two workers that join the same new key while a third entry
- *   becomes free in between can come to have an entry each; table_join finds the lower one for both when it is next asked. */
+ *   so that numbers of former uses are known (TABLE_MEMBER). Two workers that join
+ *   the same key at the very moment at which a third one tries to take an entry can come to have an entry each;
+ *   table_join finds the lower one for both when it is next asked. */
 #ifndef HOLDFAST_UPSTREAM_TABLE_H
 #define HOLDFAST_UPSTREAM_TABLE_H
 
