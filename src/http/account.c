@@ -9,6 +9,7 @@
 #include "http/traceparent.h"
 
 #include <netinet/in.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -207,7 +208,7 @@ static void fill_note(const struct exchange *exchange, struct note *note)
     const struct slice id = exchange_id(exchange);
     struct text before = {0}, behind = {0};
 
-    *note = (struct note){.magic = 0};
+    memset(note, 0, offsetof(struct note, text));
     note->log = log_number(exchange);
     if (note->log) {
         begin_line(exchange, &before, &behind);
@@ -336,7 +337,8 @@ static void end_request(struct exchange *exchange, enum log_end end)
 
 static int is_in_ring(const struct exchange *exchange)
 {
-    return exchange->responded && exchange->head->file_fd < 0 && exchange->state->step != EXCHANGE_STREAM;
+    return exchange->responded && exchange->head->file_fd < 0 && exchange->state->step != EXCHANGE_STREAM &&
+           exchange->state->step != EXCHANGE_RELAY;
 }
 
 void account_settle(struct exchange *exchange)
@@ -347,7 +349,7 @@ void account_settle(struct exchange *exchange)
         end_request(exchange, LOG_END_COMPLETE);
     else if (exchange->request && !exchange->state->note_block)
         make_note(exchange);
-    else if (exchange->state->note_block && exchange->responded)
+    else if (exchange->state->note_block && (exchange->responded || exchange->reason.length))
         put_reason(note_of(exchange), exchange->reason);
 }
 
@@ -403,6 +405,8 @@ static const char *state_name(const struct record *record, const struct exchange
         return "send";
     case EXCHANGE_LINGER:
         return "linger";
+    case EXCHANGE_RELAY:
+        return "proxy";
     }
     return "unknown";
 }

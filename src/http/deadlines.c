@@ -61,6 +61,13 @@ static void rate_begins(struct worker *worker, struct record *record, enum timin
     side->rate_from = timing == TIMING_BODY ? record->rx : side->sent_seen;
 }
 
+/* A request is passed on, and its body is what is waited for. */
+static int relay_wants_body(const struct record *record)
+{
+    return exchange_seen(record)->flags & EXCHANGE_BODY_UNREAD &&
+           !conn_input_length(record, record_head(record));
+}
+
 /* --- setting --- */
 
 static enum waiting_for waits_for(enum timing timing)
@@ -141,6 +148,14 @@ void deadline_plan(struct worker *worker, struct record *record, int received, i
         deadline_head_ends(worker, record);
         worker_set_deadline(worker, record, exchange_seen(record)->handler_state[EXCHANGE_STREAM_DUE]);
         break;
+    case EXCHANGE_RELAY:
+        if (relay_wants_body(record)) {
+            set_timing(worker, record, TIMING_BODY, config->body_timeout_ms, received);
+        } else {
+            deadline_head_ends(worker, record);
+            worker_set_deadline(worker, record, exchange_seen(record)->handler_state[EXCHANGE_STREAM_DUE]);
+        }
+        break;
     case EXCHANGE_SEND:
     case EXCHANGE_LINGER:
         break;
@@ -158,7 +173,7 @@ static enum timing timing_of(const struct record *record)
         return TIMING_LINGER;
     if (conn_has_output(record, head))
         return TIMING_WRITE;
-    if (step == EXCHANGE_READ_BODY)
+    if (step == EXCHANGE_READ_BODY || (step == EXCHANGE_RELAY && relay_wants_body(record)))
         return TIMING_BODY;
     if (step != EXCHANGE_READ_HEAD)
         return TIMING_NONE;
@@ -203,10 +218,12 @@ enum deadline_verdict deadline_passed(struct worker *worker, struct record *reco
     if (step == EXCHANGE_STREAM)
         return DEADLINE_DRIVE;
     *reason = SLICE_LITERAL("request_timeout");
-    if (step == EXCHANGE_READ_BODY) {
+    if (step == EXCHANGE_RELAY && !relay_wants_body(record))
+        return DEADLINE_DRIVE;
+    if (step == EXCHANGE_READ_BODY || step == EXCHANGE_RELAY) {
         if (rate_deadline(worker, record, TIMING_BODY) <= worker->now_ns)
             *reason = SLICE_LITERAL("body_too_slow");
-        return DEADLINE_ANSWER;
+        return step == EXCHANGE_RELAY && exchange_seen(record)->status ? DEADLINE_CLOSE : DEADLINE_ANSWER;
     }
     return step == EXCHANGE_READ_HEAD && conn_input_length(record, head) ? DEADLINE_ANSWER : DEADLINE_CLOSE;
 }

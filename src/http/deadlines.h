@@ -2,7 +2,7 @@
  *
  *     HEAD     from a request's first byte (or the connection's beginning) to the end of its head: one deadline
  *     IDLE     between two requests
- *     BODY     without a byte of the request's body; and the body must come at min_body_rate
+ *     BODY     without a byte of the request's body (also of one that is passed on, while that waits for the client); and the body must come at min_body_rate
  *     WRITE    without a byte of the response taken; and it must be taken at min_write_rate
  *     LINGER   our FIN is sent, theirs is awaited: for a while without a byte, for a longer while in all
  *

@@ -34,24 +34,47 @@ struct exchange exchange_begin(struct worker *worker, struct record *record)
                              .record = record,
                              .head = head,
                              .state = state_of(head),
-                             .note_before = state_of(head)->note_block};
+                             .note_before = state_of(head)->note_block,
+                             .plan_before = head->plan_block};
 }
 
-/* The one way to close a connection: a request that is under way has ended, too. */
-static void end_connection(struct worker *worker, struct record *record, enum log_end end)
+struct record_head *exchange_with(struct exchange *exchange, struct record *partner)
 {
+    exchange->partner = partner;
+    exchange->partner_head = record_begin(partner);
+    redo_partner(&exchange->worker->arena, partner);
+    return exchange->partner_head;
+}
+
+static void detach(struct exchange *exchange)
+{
+    if (exchange->state->step == EXCHANGE_RELAY)
+        request_handler(exchange)->detach(exchange);
+}
+
+void exchange_close(struct worker *worker, struct record *record, enum log_end end)
+{
+    if (exchange_seen(record)->step == EXCHANGE_RELAY) {
+        struct exchange exchange = exchange_begin(worker, record);
+
+        detach(&exchange);
+        exchange_end(&exchange);
+    }
     account_abort(http_of(worker), record, end);
     conn_close(worker, record);
 }
 
 /* --- the steps: each returns 1 if it got on, 0 if it needs more input --- */
 
-static void end_transaction(struct exchange *exchange)
+void exchange_end(struct exchange *exchange)
 {
     if (!exchange->failed)
         account_settle(exchange);
-    if (!exchange->failed)
-        account_commit(exchange);
+    if (exchange->failed)
+        return;
+    account_commit(exchange);
+    if (exchange->plan_before && exchange->plan_before != exchange->head->plan_block)
+        conn_give_plan(exchange->worker, exchange->plan_before);
 }
 
 static uint32_t head_limit(const struct http *http)
@@ -93,7 +116,7 @@ static int step_read_head(struct exchange *exchange)
     if (!input.length || worker_side(exchange->worker, exchange->record)->is_working)
         return 0;
     if (!finds_head(exchange, input, &length, &refusal)) {
-        end_transaction(exchange); /* how far was looked */
+        exchange_end(exchange); /* how far was looked */
         return 0;
     }
     deadline_head_ends(exchange->worker, exchange->record);
@@ -110,7 +133,7 @@ static int step_read_head(struct exchange *exchange)
     }
     if (!exchange->failed)
         worker_side(exchange->worker, exchange->record)->postponed = 0;
-    end_transaction(exchange);
+    exchange_end(exchange);
     return 1;
 }
 
@@ -176,7 +199,7 @@ static int step_read_body(struct exchange *exchange)
         got_on = body_by_length(exchange, input);
     request_blame_ends(exchange);
     if (got_on)
-        end_transaction(exchange);
+        exchange_end(exchange);
     return got_on;
 }
 
@@ -187,7 +210,7 @@ static int step_send(struct exchange *exchange)
         return 0;
     exchange->state->step = EXCHANGE_READ_HEAD;
     exchange->state->flags = 0;
-    end_transaction(exchange);
+    exchange_end(exchange);
     return 1;
 }
 
@@ -198,7 +221,7 @@ static int step_stream(struct exchange *exchange)
     request_blame_begins(exchange);
     request_handler(exchange)->tick(exchange);
     request_blame_ends(exchange);
-    end_transaction(exchange);
+    exchange_end(exchange);
     return 1;
 }
 
@@ -219,7 +242,7 @@ static void linger(struct worker *worker, struct record *record)
     record_commit(record);
     linger_begins(worker, record);
     if (conn_discard(worker, record)) /* the peer's FIN may have been there all the time */
-        end_connection(worker, record, LOG_END_COMPLETE);
+        exchange_close(worker, record, LOG_END_COMPLETE);
 }
 
 /* The response with CLOSE is out. A close(2) with unread input would send a RST, which can destroy what the client
@@ -230,7 +253,8 @@ static void close_after_response(struct worker *worker, struct record *record)
     const struct record_head *head;
     int may_send;
 
-    account_abort(http_of(worker), record, LOG_END_COMPLETE);
+    account_abort(http_of(worker), record,
+                  exchange_seen(record)->flags & EXCHANGE_CUT ? LOG_END_UPSTREAM_FAILED : LOG_END_COMPLETE);
     head = record_head(record);
     may_send = exchange_seen(record)->flags & EXCHANGE_BODY_UNREAD || conn_input_length(record, head) ||
                worker_side(worker, record)->readable;
@@ -266,8 +290,11 @@ static int take_step(struct worker *worker, struct record *record, int *failed)
         break;
     case EXCHANGE_HANDLE:
     case EXCHANGE_LINGER:
+    case EXCHANGE_RELAY:
         break;
     }
+    if (exchange.failed && exchange.failed_with)
+        exchange.failed_with(&exchange);
     if (exchange.failed)
         conn_undo(worker, exchange.head, ARENA_SHARED ? record_head(record) : &saved);
     if (exchange.failed && !ARENA_SHARED)
@@ -276,10 +303,8 @@ static int take_step(struct worker *worker, struct record *record, int *failed)
     return got_on;
 }
 
-enum outcome { GO_ON, REST, CLOSED };
-
 /* A part of the response is sent: the next one. */
-static enum outcome next_part(struct worker *worker, struct record *record)
+static enum exchange_outcome next_part(struct worker *worker, struct record *record)
 {
     const uint32_t plan_block = record_head(record)->plan_block;
     struct exchange exchange = exchange_begin(worker, record);
@@ -287,34 +312,34 @@ static enum outcome next_part(struct worker *worker, struct record *record)
     request_handler(&exchange)->more(&exchange);
     if (exchange.failed) {
         worker_again_later(worker, record);
-        return REST;
+        return EXCHANGE_REST;
     }
     record_commit(record);
     if (!record_head(record)->plan_block)
         conn_give_plan(worker, plan_block);
-    return GO_ON;
+    return EXCHANGE_GO_ON;
 }
 
-static enum outcome flush(struct worker *worker, struct record *record)
+static enum exchange_outcome flush(struct worker *worker, struct record *record)
 {
     int result = conn_flush(worker, record);
 
     if (result == ERR_AGAIN || result == ERR_BUSY)
-        return REST;
+        return EXCHANGE_REST;
     if (result) {
-        end_connection(worker, record, result == ERR_IO ? LOG_END_FILE_FAILED : LOG_END_CLIENT_RESET);
-        return CLOSED;
+        exchange_close(worker, record, result == ERR_IO ? LOG_END_FILE_FAILED : LOG_END_CLIENT_RESET);
+        return EXCHANGE_CLOSED;
     }
     if (exchange_seen(record)->step != EXCHANGE_SEND)
-        return GO_ON;
+        return EXCHANGE_GO_ON;
     if (record_head(record)->plan_block)
         return next_part(worker, record);
     if (exchange_seen(record)->flags & EXCHANGE_CLOSE) {
         close_after_response(worker, record);
-        return CLOSED;
+        return EXCHANGE_CLOSED;
     }
     conn_settle(worker, record); /* the file is through */
-    return GO_ON;
+    return EXCHANGE_GO_ON;
 }
 
 /* What the client sends meanwhile waits in its socket. */
@@ -326,34 +351,34 @@ static int is_busy_otherwise(struct worker *worker, const struct record *record)
 }
 
 /* The peer sends no more. What it sent was answered, unless it broke off in the middle. */
-static enum outcome input_ended(struct worker *worker, struct record *record)
+static enum exchange_outcome input_ended(struct worker *worker, struct record *record)
 {
     if (is_busy_otherwise(worker, record))
-        return REST;
-    end_connection(worker, record, LOG_END_CLIENT_CLOSED);
-    return CLOSED;
+        return EXCHANGE_REST;
+    exchange_close(worker, record, LOG_END_CLIENT_CLOSED);
+    return EXCHANGE_CLOSED;
 }
 
-static enum outcome fill(struct worker *worker, struct record *record)
+static enum exchange_outcome fill(struct worker *worker, struct record *record)
 {
     int result;
 
     if (record_head(record)->end_of_input)
         return input_ended(worker, record);
     if (!worker_side(worker, record)->readable || is_busy_otherwise(worker, record))
-        return REST;
+        return EXCHANGE_REST;
     result = conn_fill(worker, record);
     if (result >= 0)
-        return GO_ON;
+        return EXCHANGE_GO_ON;
     if (result == ERR_AGAIN || result == ERR_LIMIT)
-        return REST;
+        return EXCHANGE_REST;
     if (result == ERR_NO_MEMORY) {
         (void)worker_make_room(worker); /* whoever waits in the middle of a head holds a block */
         worker_again_later(worker, record);
-        return REST;
+        return EXCHANGE_REST;
     }
-    end_connection(worker, record, LOG_END_CLIENT_RESET);
-    return CLOSED;
+    exchange_close(worker, record, LOG_END_CLIENT_RESET);
+    return EXCHANGE_CLOSED;
 }
 
 /* 1 when the ring should be sent before more is put into it. */
@@ -367,40 +392,42 @@ static int flush_first(const struct record *record)
            exchange_seen(record)->flags & EXCHANGE_CLOSE;
 }
 
-static enum outcome one_round(struct worker *worker, struct record *record)
+static enum exchange_outcome one_round(struct worker *worker, struct record *record)
 {
-    enum outcome outcome;
+    enum exchange_outcome outcome;
     int failed = 0;
 
+    if (exchange_seen(record)->step == EXCHANGE_RELAY)
+        return http_of(worker)->handlers[exchange_seen(record)->handler]->relay(worker, record);
     if (flush_first(record)) {
         outcome = flush(worker, record);
-        if (outcome != GO_ON)
+        if (outcome != EXCHANGE_GO_ON)
             return outcome;
     }
     if (take_step(worker, record, &failed) && !failed)
-        return GO_ON;
+        return EXCHANGE_GO_ON;
     if (conn_has_output(record, record_head(record)) || exchange_seen(record)->step == EXCHANGE_SEND) {
         outcome = flush(worker, record);
-        if (outcome != GO_ON || failed || exchange_seen(record)->step == EXCHANGE_SEND)
+        if (outcome != EXCHANGE_GO_ON || failed || exchange_seen(record)->step == EXCHANGE_SEND)
             return outcome; /* what did not fit is tried again with an empty ring */
     }
     if (failed) {
         worker_again_later(worker, record);
-        return REST;
+        return EXCHANGE_REST;
     }
     return fill(worker, record);
 }
 
-static void drive(struct worker *worker, struct record *record)
+void exchange_drive(struct worker *worker, struct record *record)
 {
     const uint64_t rx = record->rx, tx = record->tx;
-    enum outcome outcome = GO_ON;
+    enum exchange_outcome outcome = EXCHANGE_GO_ON;
 
-    for (int i = 0; i < STEPS_A_DRIVE && outcome == GO_ON; i++)
+    for (int i = 0; i < STEPS_A_DRIVE && outcome == EXCHANGE_GO_ON; i++)
         outcome = one_round(worker, record);
-    if (outcome == CLOSED)
+    if (outcome == EXCHANGE_CLOSED)
         return;
-    if (outcome == GO_ON)
+    if (outcome == EXCHANGE_GO_ON)
         worker_again(worker, record);
     conn_settle(worker, record);
     deadline_plan(worker, record, record->rx != rx, record->tx != tx);
@@ -414,7 +441,7 @@ static void resume(struct worker *worker, struct record *record)
     request_blame_begins(&exchange);
     request_handler(&exchange)->resume(&exchange);
     request_blame_ends(&exchange);
-    end_transaction(&exchange);
+    exchange_end(&exchange);
     if (exchange.failed)
         worker_again_later(worker, record);
 }
@@ -427,7 +454,7 @@ static int turn_away(struct worker *worker, struct record *record)
     account_begin(&exchange);
     exchange.state->flags = EXCHANGE_CLOSE | EXCHANGE_BODY_UNREAD;
     exchange_respond_error(&exchange, 503, SLICE_LITERAL("too_many_connections_from_address"));
-    end_transaction(&exchange);
+    exchange_end(&exchange);
     if (exchange.failed)
         worker_again_later(worker, record);
     return !exchange.failed;
@@ -443,9 +470,13 @@ void exchange_ready(struct worker *worker, struct record *record, unsigned event
         side->writable = 1;
     if (events & READY_TO_THE_END)
         side->read_to_the_end = 1;
+    if (events & READY_GONE && exchange_seen(record)->step == EXCHANGE_RELAY) {
+        exchange_close(worker, record, LOG_END_CLIENT_RESET);
+        return;
+    }
     if (exchange_seen(record)->step == EXCHANGE_LINGER) {
         if (conn_discard(worker, record))
-            end_connection(worker, record, LOG_END_COMPLETE);
+            exchange_close(worker, record, LOG_END_COMPLETE);
         else if (events & READY_IN)
             deadline_linger_on(worker, record);
         return;
@@ -456,10 +487,10 @@ void exchange_ready(struct worker *worker, struct record *record, unsigned event
     if (exchange_seen(record)->step == EXCHANGE_HANDLE && !side->is_working)
         resume(worker, record);
     /* Most events of an idle connection say that it could be written to. */
-    if (!side->readable && !conn_has_output(record, record_head(record)) &&
-        !conn_input_length(record, record_head(record)))
+    if (exchange_seen(record)->step != EXCHANGE_RELAY && !side->readable &&
+        !conn_has_output(record, record_head(record)) && !conn_input_length(record, record_head(record)))
         return;
-    drive(worker, record);
+    exchange_drive(worker, record);
 }
 
 /* --- the rest of the class --- */
@@ -497,13 +528,14 @@ static void answer_timeout(struct worker *worker, struct record *record, struct 
 
     if (exchange.state->step == EXCHANGE_READ_HEAD)
         account_begin(&exchange);
+    detach(&exchange);
     exchange.state->flags |= EXCHANGE_CLOSE | EXCHANGE_BODY_UNREAD;
     exchange_respond_error(&exchange, 408, reason);
-    end_transaction(&exchange);
+    exchange_end(&exchange);
     if (exchange.failed)
-        end_connection(worker, record, LOG_END_TIMEOUT);
+        exchange_close(worker, record, LOG_END_TIMEOUT);
     else
-        drive(worker, record);
+        exchange_drive(worker, record);
 }
 
 void exchange_expired(struct worker *worker, struct record *record)
@@ -517,10 +549,10 @@ void exchange_expired(struct worker *worker, struct record *record)
         answer_timeout(worker, record, reason);
         break;
     case DEADLINE_DRIVE:
-        drive(worker, record);
+        exchange_drive(worker, record);
         break;
     case DEADLINE_CLOSE:
-        end_connection(worker, record, LOG_END_TIMEOUT);
+        exchange_close(worker, record, LOG_END_TIMEOUT);
         break;
     }
 }
@@ -561,11 +593,11 @@ int exchange_reopen(const struct exchange_ticket *ticket, struct exchange *excha
 
 void exchange_finish(struct exchange *exchange)
 {
-    end_transaction(exchange);
+    exchange_end(exchange);
     if (exchange->failed)
         worker_again_later(exchange->worker, exchange->record);
     else
-        drive(exchange->worker, exchange->record);
+        exchange_drive(exchange->worker, exchange->record);
     COMPILER_BARRIER();
     exchange->worker->intent->record = 0;
 }
@@ -582,7 +614,8 @@ static int skip_request(struct exchange *exchange)
     enum h1_refusal refusal;
     uint32_t length = 0, scanned = 0;
 
-    if (state->step == EXCHANGE_HANDLE)
+    if (state->step == EXCHANGE_HANDLE ||
+        (state->step == EXCHANGE_RELAY && !(state->flags & EXCHANGE_BODY_UNREAD)))
         return 1;
     if (state->step == EXCHANGE_READ_HEAD)
         account_begin(exchange);
@@ -606,26 +639,27 @@ void exchange_blamed(struct worker *worker, struct record *record)
     int can_go_on;
 
     if (step == EXCHANGE_STREAM || step == EXCHANGE_SEND || step == EXCHANGE_LINGER ||
-        exchange.head->crashes > 0) {
+        (step == EXCHANGE_RELAY && exchange.state->status) || exchange.head->crashes > 0) {
         log_event(LOG_WARN, LOG_EV_REQUEST_POISONED, "fd=%u crashes=%u outcome=closed",
                   arena_number(&worker->arena, record), exchange.head->crashes + 1u);
         worker->arena.page->poisoned++;
-        end_connection(worker, record, LOG_END_CRASHED);
+        exchange_close(worker, record, LOG_END_CRASHED);
         return;
     }
     if (step == EXCHANGE_READ_HEAD && !conn_input_length(record, exchange.head)) {
-        end_connection(worker, record, LOG_END_CRASHED); /* nothing was asked, so nothing is answered */
+        exchange_close(worker, record, LOG_END_CRASHED); /* nothing was asked, so nothing is answered */
         return;
     }
     exchange.head->crashes++;
+    detach(&exchange);
     can_go_on = skip_request(&exchange);
     if (!can_go_on)
         exchange.state->flags |= EXCHANGE_CLOSE | EXCHANGE_BODY_UNREAD;
     exchange_respond_error(&exchange, 500, SLICE_LITERAL("handler_crashed"));
     id = exchange_id(&exchange);
-    end_transaction(&exchange);
+    exchange_end(&exchange);
     if (exchange.failed) {
-        end_connection(worker, record, LOG_END_CRASHED);
+        exchange_close(worker, record, LOG_END_CRASHED);
         return;
     }
     worker->arena.page->poisoned++;
@@ -635,7 +669,7 @@ void exchange_blamed(struct worker *worker, struct record *record)
 
 static void exchange_abandon(struct worker *worker, struct record *record)
 {
-    end_connection(worker, record, LOG_END_STOPPED);
+    exchange_close(worker, record, LOG_END_STOPPED);
 }
 
 const struct conn_class http_class = {

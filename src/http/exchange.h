@@ -7,6 +7,9 @@
  *         |                  |  +- handler asked for the body              |                         v
  *         +--- no body ------+------------- respond at once ---------------+             LINGER --FIN or time--> closed
  *
+ * From READ_HEAD a handler can also go to RELAY: then both directions go on at once, between the client and an upstream
+ * server, and the handler drives them (handler/proxy), until the response is made and SEND follows.
+ *
  * SEND is left at once when the response lies whole in the ring (its bytes go out while the next request is looked
  * at); with a file it lasts until the file is through.
  *
@@ -19,6 +22,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "http/config.h"
+#include "http/log_line.h"
 #include "http/routes.h"
 #include "http/sites.h"
 #include "net/conn.h"
@@ -32,7 +36,8 @@
     X(HANDLE, "the handler works elsewhere (a pool thread)")                                                 \
     X(STREAM, "the handler makes the response bit by bit, as time goes on")                                  \
     X(SEND, "the response is being sent")                                                                    \
-    X(LINGER, "our FIN is sent; what still comes is read and forgotten")
+    X(LINGER, "our FIN is sent; what still comes is read and forgotten")                                     \
+    X(RELAY, "request and response pass between client and upstream server")
 
 enum exchange_step {
 #define EXCHANGE_STEP_ENUM(name, text) EXCHANGE_##name,
@@ -46,6 +51,7 @@ enum exchange_flag {
     EXCHANGE_CHUNKED_BODY = 4, /* of the request */
     EXCHANGE_BODY_UNREAD = 8,  /* the client may still be sending: close only after lingering */
     EXCHANGE_HTTP_1_0 = 16,
+    EXCHANGE_CUT = 32, /* the response ends early: it cannot be completed */
 };
 
 struct exchange_state {
@@ -71,6 +77,12 @@ _Static_assert(sizeof(struct exchange_state) <= RECORD_PROTOCOL_BYTES, "the stat
 
 struct exchange;
 
+enum exchange_outcome {
+    EXCHANGE_GO_ON,  /* there may be more to do at once */
+    EXCHANGE_REST,   /* until the next event */
+    EXCHANGE_CLOSED, /* the connection is gone */
+};
+
 /* What serves requests. Called on the loop thread with an open transaction on the exchange's record. */
 struct handler {
     const char *name;
@@ -87,6 +99,11 @@ struct handler {
     void (*more)(struct exchange *exchange);
     /* In STREAM, when its time has come: exchange_stream_put or exchange_stream_end. May be NULL. */
     void (*tick)(struct exchange *exchange);
+    /* In RELAY, whenever something may have changed: moves on whatever can be moved, in transactions of its own. */
+    enum exchange_outcome (*relay)(struct worker *worker, struct record *record);
+    /* In RELAY: the exchange is taken away from the handler in this transaction, which then answers or closes. The handler
+     * lets go of what the exchange was bound to. */
+    void (*detach)(struct exchange *exchange);
 };
 
 #define HTTP_HANDLERS_MAX 8
@@ -128,6 +145,11 @@ struct exchange {
     struct slice reason;                /* of an error of ours: static; or empty */
     int responded;                      /* in this transaction */
     uint32_t note_before;               /* the note's block, when the transaction began */
+    uint32_t plan_before;               /* the plan's */
+    /* another record whose spare head changes with this one (core/redo.h), or NULL */
+    struct record *partner;
+    struct record_head *partner_head;
+    void (*failed_with)(struct exchange *exchange); /* if it fails: gives back what the handler took */
 };
 
 /* The id that logs, errors and other servers name the request by. Borrowed until the next call. */
@@ -193,6 +215,28 @@ struct exchange_ticket exchange_ticket(const struct exchange *exchange);
 WARN_UNUSED int exchange_reopen(const struct exchange_ticket *ticket, struct exchange *exchange);
 void exchange_finish(struct exchange *exchange);
 
+/* A response whose head comes from elsewhere. `lines`: its fields, each ending in CRLF, without those of the connection and of
+ * the framing. */
+struct exchange_head_of {
+    int status;
+    struct slice phrase, lines;
+    int has_date;
+    enum exchange_framing {
+        EXCHANGE_FRAMED_BY_LENGTH,
+        EXCHANGE_FRAMED_BY_CHUNKS,
+        EXCHANGE_FRAMED_BY_END,
+        EXCHANGE_NO_BODY
+    } framing;
+    uint64_t length; /* BY_LENGTH; with NO_BODY: what is announced all the same, UINT64_MAX: nothing */
+    struct slice edit_values; /* exchange_save_edits, or empty */
+};
+/* Puts it into the ring and accounts for it; the step stays. 0; ERR_LIMIT: it does not fit into the ring now; ERR_NO_SPACE:
+ * it never will; ERR_NO_MEMORY. Then nothing has changed. */
+WARN_UNUSED int exchange_put_head(struct exchange *exchange, const struct exchange_head_of *head);
+/* In begin: the values of the route's header changes, which speak of the request, for a response that is made later. Adds
+ * nothing if they do not depend on it. 0 or ERR_NO_SPACE. */
+WARN_UNUSED int exchange_save_edits(const struct exchange *exchange, struct text *values);
+
 /* Answers with the one line that the route's settings want beside `fields`, or nothing: Cache-Control. */
 struct slice exchange_cache_line(const struct exchange *exchange, char *memory, size_t size);
 
@@ -211,8 +255,15 @@ static inline const struct exchange_state *exchange_seen(const struct record *re
 /* What the configuration says for the request under way; before its route is known, and between two requests, what the
  * last one's or else the top level says. NULL: there are no routes (in tests). */
 const struct route_settings *exchange_settings(const struct http *http, const struct exchange_state *state);
-/* Opens a transaction; account_commit ends it. */
+/* Opens a transaction; exchange_end settles the account and commits it, unless it failed. */
 struct exchange exchange_begin(struct worker *worker, struct record *record);
+void exchange_end(struct exchange *exchange);
+/* A record whose head changes with the exchange's, from now on in this transaction. Returns its spare head. */
+struct record_head *exchange_with(struct exchange *exchange, struct record *partner);
+/* Goes on with the exchange after something outside of it has changed. */
+void exchange_drive(struct worker *worker, struct record *record);
+/* The one way to close a connection: a request that is under way has ended, too. */
+void exchange_close(struct worker *worker, struct record *record, enum log_end end);
 /* The route itself, likewise. */
 const struct http_route *exchange_route(const struct http *http, const struct exchange_state *state);
 

@@ -38,6 +38,7 @@
     X(TIMEOUT, timeout, "the client took nothing of the response for too long")                              \
     X(FILE_FAILED, file_failed, "the file could not be read to its end")                                     \
     X(CRASHED, crashed, "the request crashed a worker after its response had begun")                         \
+    X(UPSTREAM_FAILED, upstream_failed, "the upstream server broke off its response")                        \
     X(STOPPED, stopped, "the server stopped, and the time for its drain was over")
 
 enum log_end {

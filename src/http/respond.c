@@ -124,6 +124,63 @@ static void response_made(struct exchange *exchange, int status, uint64_t from, 
     account_respond(exchange, status, from, head_length);
 }
 
+/* --- a head from elsewhere --- */
+
+static void add_framing(const struct exchange *exchange, const struct exchange_head_of *head,
+                        struct text *text)
+{
+    if (head->framing == EXCHANGE_FRAMED_BY_CHUNKS)
+        text_add(text, SLICE_LITERAL("Transfer-Encoding: chunked\r\n"));
+    else if (head->framing == EXCHANGE_FRAMED_BY_LENGTH ||
+             (head->framing == EXCHANGE_NO_BODY && head->length != LENGTH_UNKNOWN))
+        add_number_line(text, "Content-Length: ", head->length);
+    if (exchange->state->flags & EXCHANGE_CLOSE)
+        text_add(text, SLICE_LITERAL("Connection: close\r\n"));
+    else if (exchange->state->flags & EXCHANGE_HTTP_1_0)
+        text_add(text, SLICE_LITERAL("Connection: keep-alive\r\n"));
+    text_add(text, SLICE_LITERAL("\r\n"));
+}
+
+int exchange_put_head(struct exchange *exchange, const struct exchange_head_of *head)
+{
+    static char memory[ARENA_BLOCK_SIZE];
+    const struct http_route *route = exchange_route(exchange->http, exchange->state);
+    const uint64_t from = exchange->head->made;
+    struct text text, lines;
+    int result;
+
+    text_init(&text, memory, sizeof memory);
+    text_add(&text, SLICE_LITERAL("HTTP/1.1 "));
+    text_add_u64(&text, (uint64_t)head->status);
+    text_add(&text, SLICE_LITERAL(" "));
+    text_add(&text, head->phrase);
+    text_add(&text, SLICE_LITERAL("\r\n"));
+    if (!head->has_date) /* RFC 9110 section 6.6.1 */
+        add_line(&text, SLICE_LITERAL("Date: "), http_date_now(exchange->http));
+    lines = (struct text){.at = text.at + text.length, .capacity = text.capacity - text.length};
+    text_add(&lines, head->lines);
+    if (text.overflow || lines.overflow)
+        return ERR_NO_SPACE;
+    if (route && respond_change_fields_saved(&lines, route->headers, head->edit_values))
+        return ERR_NO_SPACE;
+    text.length += lines.length;
+    add_framing(exchange, head, &text);
+    if (text.overflow)
+        return ERR_NO_SPACE;
+    result =
+        conn_put(exchange->worker, exchange->record, exchange->head, (struct slice){text.at, text.length});
+    if (!result)
+        account_respond(exchange, head->status, from, text.length);
+    return result;
+}
+
+int exchange_save_edits(const struct exchange *exchange, struct text *values)
+{
+    const struct route_context context = {exchange->route, exchange->route_request};
+
+    return respond_save_values(exchange->route->headers, &context, values);
+}
+
 /* All or nothing. */
 static int put_both(struct exchange *exchange, struct slice head, struct slice body)
 {

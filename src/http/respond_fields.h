@@ -9,4 +9,11 @@
 WARN_UNUSED int respond_change_fields(struct text *lines, const struct route_header *first,
                                       const struct route_context *context);
 
+/* The same with values that respond_save_values has written for the same changes. Also ERR_INVALID: they are not. */
+WARN_UNUSED int respond_change_fields_saved(struct text *lines, const struct route_header *first,
+                                            struct slice values);
+/* Adds the values of all changes that depend on the request. 0 or ERR_NO_SPACE. */
+WARN_UNUSED int respond_save_values(const struct route_header *first, const struct route_context *context,
+                                    struct text *values);
+
 #endif

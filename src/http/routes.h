@@ -120,6 +120,8 @@ enum route_given {
     ROUTE_GIVES_TRUST = 4096,
 };
 
+struct http_proxy;
+
 struct http_route {
     /* What it is. */
     const char *text; /* its patterns as written, or the site's addresses; "" for the top level */

@@ -135,6 +135,42 @@ uint32_t conn_room(const struct record *record, const struct record_head *head)
     return head->file_fd >= 0 ? 0 : ARENA_BLOCK_SIZE - (uint32_t)(head->made - record->tx);
 }
 
+int conn_reserve(struct worker *worker, struct record_head *head)
+{
+    int result;
+
+    if (head->out_block)
+        return 0;
+    result = take_block(worker, &head->out_block);
+    if (!result)
+        head->out_base = head->made;
+    return result;
+}
+
+void conn_copy_output(struct worker *worker, const struct record_head *head, uint64_t from, char *into)
+{
+    const size_t length = (size_t)(head->made - from), piece = in_one_piece(head->out_base, from, length);
+
+    MUST(length <= ARENA_BLOCK_SIZE && head->out_block);
+    memcpy(into, ring_at(worker, head->out_block, head->out_base, from), piece);
+    memcpy(into + piece, ring_at(worker, head->out_block, head->out_base, from + piece), length - piece);
+}
+
+int conn_move(const struct record *from_record, struct record_head *from, const struct record *to_record,
+              struct record_head *to, uint32_t *given_up)
+{
+    if (conn_has_output(to_record, to) || to->file_fd >= 0 || !from->in_block)
+        return ERR_BUSY;
+    *given_up = to->out_block;
+    to->out_block = from->in_block;
+    to->out_base =
+        to->made - (from->taken - from->in_base) % ARENA_BLOCK_SIZE; /* may wrap: so does the ring */
+    to->made += from_record->rx - from->taken;
+    from->in_block = 0;
+    from->taken = from_record->rx;
+    return 0;
+}
+
 int conn_put(struct worker *worker, struct record *record, struct record_head *head, struct slice bytes)
 {
     size_t piece;
@@ -142,12 +178,9 @@ int conn_put(struct worker *worker, struct record *record, struct record_head *h
 
     if (bytes.length > conn_room(record, head))
         return ERR_LIMIT;
-    if (!head->out_block) {
-        result = take_block(worker, &head->out_block);
-        if (result)
-            return result;
-        head->out_base = head->made;
-    }
+    result = conn_reserve(worker, head);
+    if (result)
+        return result;
     piece = in_one_piece(head->out_base, head->made, bytes.length);
     memcpy(ring_at(worker, head->out_block, head->out_base, head->made), bytes.at, piece);
     if (piece < bytes.length)

@@ -55,6 +55,17 @@ void conn_undo(struct worker *worker, const struct record_head *head, const stru
 WARN_UNUSED int conn_put_part(struct worker *worker, struct record *record, struct record_head *head,
                               struct slice text, uint64_t offset, uint64_t length);
 
+/* Bytes that conn_put took lie in the ring until others take their place: copies those of [from, made). At most
+ * ARENA_BLOCK_SIZE, and the block must still be there. */
+void conn_copy_output(struct worker *worker, const struct record_head *head, uint64_t from, char *into);
+/* Makes sure that conn_put will find its block. 0 or ERR_NO_MEMORY. */
+WARN_UNUSED int conn_reserve(struct worker *worker, struct record_head *head);
+/* All input of one connection becomes output of another, together with its block: nothing is copied. Both heads are spares
+ * that are committed together; `to` has nothing waiting, or else it is ERR_BUSY. *given_up is the block to give back after the commit (worker_give_block),
+ * or 0. */
+WARN_UNUSED int conn_move(const struct record *from_record, struct record_head *from,
+                          const struct record *to_record, struct record_head *to, uint32_t *given_up);
+
 /* Sends what is made, up to a fair amount. 0: all is sent; ERR_AGAIN: the socket is full (an edge will come);
  * ERR_BUSY: had its share, others first, or a pool thread reads the file (worker_again is or will be called); ERR_IO: the file is shorter than promised;
  * ERR_RESET and others: the connection is gone. */

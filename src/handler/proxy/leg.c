@@ -1,0 +1,408 @@
+/* Legs: the upstream's connections. Idle ones lie in a list of their server. */
+#include "handler/proxy/internal.h"
+
+#include "base/assert.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* What a deadline is for (conn_side.timing). */
+enum leg_timing {
+    LEG_TIMING_NONE,
+    LEG_TIMING_CONNECT,
+    LEG_TIMING_SEND,
+    LEG_TIMING_FIRST,
+    LEG_TIMING_BETWEEN,
+    LEG_TIMING_IDLE
+};
+
+/* --- who belongs to whom --- */
+
+/* The client's head is the authority. */
+static int names(const struct arena *arena, const struct record *client, const struct record *leg)
+{
+    return client->life == RECORD_OPEN && client->class_tag == CONN_CLASS_HTTP &&
+           exchange_seen(client)->step == EXCHANGE_RELAY &&
+           relay_seen(client)->leg == arena_number(arena, leg) + 1 &&
+           relay_seen(client)->leg_serial == leg->serial;
+}
+
+struct record *leg_of(struct worker *worker, const struct record *client)
+{
+    const uint32_t number = relay_seen(client)->leg;
+    struct record *leg = number ? arena_record(&worker->arena, number - 1) : NULL;
+
+    if (leg && (number > arena_records_limit(&worker->arena) || leg->life != RECORD_OPEN ||
+                leg->serial != relay_seen(client)->leg_serial))
+        return NULL;
+    return leg;
+}
+
+struct record *leg_client(struct worker *worker, const struct record *leg)
+{
+    const struct leg_state *state = leg_seen(leg);
+    struct record *client;
+
+    if (!state->client || state->client > arena_records_limit(&worker->arena))
+        return NULL;
+    client = arena_record(&worker->arena, state->client - 1);
+    return client->serial == state->client_serial && names(&worker->arena, client, leg) ? client : NULL;
+}
+
+/* --- idle ones --- */
+
+static void idle_put(struct worker *worker, struct record *leg)
+{
+    struct proxy *proxy = proxy_in_revival(worker);
+    const uint32_t number = arena_number(&worker->arena, leg), member = leg_seen(leg)->member;
+    struct proxy_link *link = &proxy->links[number];
+
+    *link = (struct proxy_link){.after = proxy->idle_first[member]};
+    if (link->after)
+        proxy->links[link->after - 1].before = number + 1;
+    proxy->idle_first[member] = number + 1;
+    proxy->idle_count[member]++;
+    worker_waits(worker, leg, WAITING_IDLE);
+}
+
+static void idle_remove(struct worker *worker, const struct record *leg)
+{
+    struct proxy *proxy = proxy_of(worker);
+    const uint32_t number = arena_number(&worker->arena, leg), member = leg_seen(leg)->member;
+    struct proxy_link *link = &proxy->links[number];
+
+    if (link->before)
+        proxy->links[link->before - 1].after = link->after;
+    else
+        proxy->idle_first[member] = link->after;
+    if (link->after)
+        proxy->links[link->after - 1].before = link->before;
+    *link = (struct proxy_link){0};
+    proxy->idle_count[member]--;
+    worker_waits(worker, leg, WAITING_NOT);
+}
+
+/* A NEW leg is nobody's, so none of its bytes matter. */
+static void leg_close(struct worker *worker, struct record **leg)
+{
+    conn_close(worker, *leg);
+    *leg = NULL;
+}
+
+static void idle_close(struct worker *worker, struct record *leg)
+{
+    idle_remove(worker, leg);
+    leg_close(worker, &leg);
+}
+
+/* --- taking and giving back --- */
+
+int leg_take(struct worker *worker, uint32_t member, struct record **leg)
+{
+    struct proxy *proxy = proxy_of(worker);
+    struct sockaddr_storage address;
+    socklen_t length;
+    int result;
+
+    if (proxy->idle_first[member]) {
+        *leg = arena_record(&worker->arena, proxy->idle_first[member] - 1);
+        idle_remove(worker, *leg);
+        return 0;
+    }
+    result = pools_address(proxy->pools, member, &address, &length);
+    if (!result)
+        result = worker_open_connected(worker, (const struct sockaddr *)&address, CONN_CLASS_LEG, leg);
+    return result;
+}
+
+void leg_return(struct worker *worker, struct record **leg, uint32_t member)
+{
+    if (leg_seen(*leg)->step == LEG_IDLE && ARENA_SHARED)
+        idle_put(worker, *leg);
+    else
+        leg_close(worker, leg);
+    pools_release(proxy_of(worker)->pools, member);
+    *leg = NULL;
+}
+
+static int may_be_kept(struct worker *worker, const struct record *leg)
+{
+    const struct proxy *proxy = proxy_of(worker);
+    const uint32_t member = leg_seen(leg)->member;
+    const uint32_t pool = pools_pool_of(proxy->pools, member);
+
+    return leg_seen(leg)->step == LEG_IDLE && !worker->is_draining && pool != UINT32_MAX &&
+           proxy->idle_count[member] < proxy_pool(proxy, pool)->keepalive;
+}
+
+void leg_dropped(struct worker *worker, struct record **leg)
+{
+    struct proxy *proxy = proxy_of(worker);
+    uint8_t *mark = &proxy->marks[arena_number(&worker->arena, *leg)];
+    const int holds = *mark & PROXY_HOLDS;
+    const uint32_t member = leg_seen(*leg)->member;
+    const uint32_t pool = pools_pool_of(proxy->pools, member);
+
+    *mark &= (uint8_t)~PROXY_HOLDS;
+    if (may_be_kept(worker, *leg)) {
+        leg_settle(worker, *leg);
+        idle_put(worker, *leg);
+        worker_side(worker, *leg)->timing = LEG_TIMING_IDLE;
+        worker_set_deadline(worker, *leg, worker->now_ns + proxy_pool(proxy, pool)->keepalive_ms * NS_PER_MS);
+        *leg = NULL;
+    } else {
+        leg_close(worker, leg);
+    }
+    if (holds)
+        pools_release(proxy->pools, member);
+    if (holds && pool != UINT32_MAX)
+        waiting_wake(worker, pool);
+}
+
+void leg_finished(struct worker *worker, struct record **leg, enum pools_outcome outcome)
+{
+    pools_report(proxy_of(worker)->pools, leg_seen(*leg)->member, outcome, worker->now_ns);
+    leg_dropped(worker, leg);
+}
+
+/* Bytes that may be sent again to another server are kept. */
+static int may_need_request(const struct record *leg)
+{
+    const struct leg_state *state = leg_seen(leg);
+
+    if (state->step == LEG_IDLE || state->flags & (LEG_ANSWERED | LEG_NO_REPLAY))
+        return 0;
+    return state->step == LEG_CONNECTING || (state->flags & LEG_REUSED && leg->rx == state->answer_from);
+}
+
+void leg_settle(struct worker *worker, struct record *leg)
+{
+    const struct record_head *now = record_head(leg);
+    const int in_done = now->in_block && !conn_input_length(leg, now);
+    const int out_done = now->out_block && !conn_has_output(leg, now) && !may_need_request(leg);
+    const uint32_t in_block = now->in_block, out_block = now->out_block;
+    struct record_head *head;
+
+    if (!in_done && !out_done)
+        return;
+    head = record_begin(leg);
+    if (in_done)
+        head->in_block = 0;
+    if (out_done) {
+        head->out_block = 0;
+        if (leg_state_in(head)->step != LEG_IDLE)
+            leg_state_in(head)->flags |= LEG_NO_REPLAY;
+    }
+    record_commit(leg);
+    if (in_done)
+        worker_give_block(worker, in_block);
+    if (out_done)
+        worker_give_block(worker, out_block);
+}
+
+/* --- deadlines --- */
+
+static enum leg_timing timing_of(const struct record *leg, const struct record *client)
+{
+    const struct leg_state *state = leg_seen(leg);
+
+    if (state->step == LEG_IDLE)
+        return LEG_TIMING_IDLE;
+    if (state->step != LEG_BUSY)
+        return LEG_TIMING_CONNECT;
+    if (conn_has_output(leg, record_head(leg)) && !(state->flags & LEG_SEND_OVER))
+        return LEG_TIMING_SEND;
+    if (!client || conn_input_length(leg, record_head(leg))) /* the client is the slow one */
+        return LEG_TIMING_NONE;
+    if (state->flags & LEG_ANSWERED)
+        return LEG_TIMING_BETWEEN;
+    return exchange_seen(client)->flags & EXCHANGE_BODY_UNREAD && !(state->flags & LEG_SEND_OVER)
+               ? LEG_TIMING_NONE
+               : LEG_TIMING_FIRST;
+}
+
+static uint64_t timeout_ms(const struct upstream_pool *pool, enum leg_timing timing)
+{
+    switch (timing) {
+    case LEG_TIMING_CONNECT:
+        return pool->connect_ms;
+    case LEG_TIMING_FIRST:
+        return pool->first_byte_ms;
+    case LEG_TIMING_SEND:
+    case LEG_TIMING_BETWEEN:
+        return pool->between_ms;
+    case LEG_TIMING_IDLE:
+        return pool->keepalive_ms;
+    case LEG_TIMING_NONE:
+        break;
+    }
+    return 0;
+}
+
+void leg_plan(struct worker *worker, struct record *leg, const struct record *client, int has_sent,
+              int has_received)
+{
+    const struct proxy *proxy = proxy_of(worker);
+    const enum leg_timing timing = timing_of(leg, client);
+    const uint64_t until_ns = leg_seen(leg)->until_ns;
+    struct conn_side *side = worker_side(worker, leg);
+    const int restart = timing == LEG_TIMING_SEND ? has_sent : timing == LEG_TIMING_BETWEEN && has_received;
+    uint64_t ms, deadline_ns = 0;
+
+    if (side->timing == timing && !restart)
+        return;
+    side->timing = (uint8_t)timing;
+    ms = timeout_ms(proxy_pool(proxy, relay_seen(client)->pool), timing);
+    if (ms)
+        deadline_ns = worker->now_ns + ms * NS_PER_MS;
+    if (until_ns && (!deadline_ns || until_ns < deadline_ns))
+        deadline_ns = until_ns;
+    worker_set_deadline(worker, leg, deadline_ns);
+}
+
+enum proxy_failure leg_timeout(const struct worker *worker, const struct record *leg)
+{
+    const struct leg_state *state = leg_seen(leg);
+
+    if (state->until_ns && worker->now_ns >= state->until_ns)
+        return PROXY_TOO_SLOW;
+    if (state->step == LEG_CONNECTING)
+        return PROXY_CONNECT_TIMEOUT;
+    return state->flags & LEG_ANSWERED || conn_has_output(leg, record_head(leg)) ? PROXY_STALLED
+                                                                                 : PROXY_TIMEOUT;
+}
+
+/* --- the class --- */
+
+static void leg_opened(struct worker *worker, struct record *leg)
+{
+    (void)worker;
+    *leg_state_in(record_begin(leg)) = (struct leg_state){.step = LEG_NEW};
+    record_commit(leg);
+}
+
+/* Whatever comes on an idle connection is its end: nothing was asked. */
+static int idle_has_ended(const struct record *leg, uint32_t number)
+{
+    char byte;
+
+    (void)leg;
+    return recv((int)number, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || (errno != EAGAIN && errno != EINTR);
+}
+
+static void leg_ready(struct worker *worker, struct record *leg, unsigned events)
+{
+    struct conn_side *side = worker_side(worker, leg);
+    struct record *client = leg_client(worker, leg);
+
+    if (events & READY_IN)
+        side->readable = 1;
+    if (events & READY_OUT)
+        side->writable = 1;
+    if (events & READY_TO_THE_END)
+        side->read_to_the_end = 1;
+    if (client) {
+        worker_turn_to(worker, client);
+        exchange_drive(worker, client);
+    } else if (leg_seen(leg)->step != LEG_IDLE) {
+        leg_dropped(worker, &leg);
+    } else if (events & READY_IN) {
+        side->readable = 0;
+        if (idle_has_ended(leg, arena_number(&worker->arena, leg)))
+            idle_close(worker, leg);
+    }
+}
+
+static void leg_expired(struct worker *worker, struct record *leg)
+{
+    struct record *client = leg_client(worker, leg);
+
+    if (client) {
+        worker_turn_to(worker, client);
+        (void)waiting_failed(worker, client, &leg, leg_timeout(worker, leg), (struct slice){"", 0});
+        if (client->life == RECORD_OPEN)
+            exchange_drive(worker, client);
+    } else if (leg_seen(leg)->step == LEG_IDLE) {
+        idle_close(worker, leg);
+    } else {
+        leg_dropped(worker, &leg);
+    }
+}
+
+/* Of a record that will be closed, places are not counted: what it held is given back with that. */
+static void leg_revived(struct worker *worker, struct record *leg)
+{
+    struct proxy *proxy = proxy_in_revival(worker);
+    const struct record *client = leg_client(worker, leg);
+
+    worker_side(worker, leg)->timing = (uint8_t)timing_of(leg, client);
+    if (client) {
+        pools_recount(proxy->pools, leg_seen(leg)->member);
+        proxy->marks[arena_number(&worker->arena, leg)] |= PROXY_HOLDS;
+    }
+    if (!client && leg_seen(leg)->step == LEG_IDLE && leg_seen(leg)->member < POOLS_MEMBERS_MAX)
+        idle_put(worker, leg);
+}
+
+static void leg_blamed(struct worker *worker, struct record *leg)
+{
+    struct record *client = leg_client(worker, leg);
+
+    if (client) {
+        worker_turn_to(worker, client);
+        exchange_blamed(worker, client); /* which lets go of the leg */
+    }
+}
+
+static void leg_abandon(struct worker *worker, struct record *leg)
+{
+    struct record *client = leg_client(worker, leg);
+
+    if (client) {
+        worker_turn_to(worker, client);
+        (void)waiting_failed(worker, client, &leg, PROXY_LOST, (struct slice){"", 0});
+        if (client->life == RECORD_OPEN)
+            worker_again(worker, client);
+    } else if (leg_seen(leg)->step == LEG_IDLE) {
+        idle_close(worker, leg);
+    } else {
+        leg_dropped(worker, &leg);
+    }
+}
+
+static int leg_is_idle(const struct record *leg, uint64_t now_ns)
+{
+    (void)leg;
+    (void)now_ns;
+    return 1; /* the client's connection says whether something is under way */
+}
+
+static int leg_may_yield(const struct worker *worker, const struct record *leg)
+{
+    (void)worker;
+    return leg_seen(leg)->step == LEG_IDLE;
+}
+
+static void leg_describe(const struct arena *arena, const struct record *leg,
+                         struct conn_description *description)
+{
+    static const char *const names_of_steps[] = {"new", "connect", "busy", "idle"};
+
+    (void)arena;
+    description->state = leg_seen(leg)->step < 4 ? names_of_steps[leg_seen(leg)->step] : "unknown";
+}
+
+const struct conn_class proxy_leg_class = {
+    .name = "upstream",
+    .opened = leg_opened,
+    .ready = leg_ready,
+    .expired = leg_expired,
+    .revived = leg_revived,
+    .blamed = leg_blamed,
+    .is_idle = leg_is_idle,
+    .may_yield = leg_may_yield,
+    .abandon = leg_abandon,
+    .describe = leg_describe,
+};

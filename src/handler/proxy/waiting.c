@@ -1,0 +1,416 @@
+/* Servers are chosen, waited for, and chosen again after a failure. */
+#include "handler/proxy/internal.h"
+
+#include "base/assert.h"
+#include "base/log.h"
+
+#include <string.h>
+
+#define NONE ((struct slice){"", 0})
+
+static const struct {
+    int status;
+    struct slice reason;
+    enum pools_outcome outcome;
+} failures[] = {
+#define PROXY_FAILURE_ROW(name, status, reason, outcome) {status, {reason, sizeof(reason) - 1}, outcome},
+    PROXY_FAILURE_TABLE(PROXY_FAILURE_ROW)
+#undef PROXY_FAILURE_ROW
+};
+
+/* --- the plan --- */
+
+struct relay_plan *relay_plan_of(struct worker *worker, const struct record_head *head)
+{
+    struct relay_plan *plan;
+
+    if (!head->plan_block)
+        return NULL;
+    plan = (struct relay_plan *)(void *)arena_block(&worker->arena, head->plan_block - 1);
+    return plan->magic == RELAY_PLAN_MAGIC ? plan : NULL;
+}
+
+static struct relay_plan *take_plan(struct exchange *exchange)
+{
+    struct relay_plan *plan = relay_plan_of(exchange->worker, exchange->head);
+
+    if (plan)
+        return plan;
+    plan = conn_take_plan(exchange->worker, exchange->head);
+    if (plan)
+        memset(plan, 0, offsetof(struct relay_plan, bytes));
+    if (plan)
+        plan->magic = RELAY_PLAN_MAGIC;
+    return plan;
+}
+
+static size_t plan_room(const struct relay_plan *plan)
+{
+    return sizeof plan->bytes - plan->values_length;
+}
+
+static struct slice plan_request(const struct relay_plan *plan)
+{
+    return (struct slice){plan->bytes + plan->values_length, plan->request_length};
+}
+
+/* --- the queue: an index, so a death forgets the order in it --- */
+
+static void queue_put(struct worker *worker, const struct record *client)
+{
+    struct proxy *proxy = proxy_of(worker);
+    const uint32_t number = arena_number(&worker->arena, client), pool = relay_seen(client)->pool;
+
+    if (proxy->marks[number] & PROXY_WAITS)
+        return;
+    proxy->marks[number] |= PROXY_WAITS;
+    proxy->links[number] = (struct proxy_link){.before = proxy->waiting_last[pool]};
+    if (proxy->waiting_last[pool])
+        proxy->links[proxy->waiting_last[pool] - 1].after = number + 1;
+    else
+        proxy->waiting_first[pool] = number + 1;
+    proxy->waiting_last[pool] = number + 1;
+    proxy->waiting_count[pool]++;
+}
+
+static void queue_remove(struct proxy *proxy, uint32_t number, uint32_t pool)
+{
+    struct proxy_link *link = &proxy->links[number];
+
+    if (!(proxy->marks[number] & PROXY_WAITS))
+        return;
+    if (link->before)
+        proxy->links[link->before - 1].after = link->after;
+    else
+        proxy->waiting_first[pool] = link->after;
+    if (link->after)
+        proxy->links[link->after - 1].before = link->before;
+    else
+        proxy->waiting_last[pool] = link->before;
+    *link = (struct proxy_link){0};
+    proxy->marks[number] &= (uint8_t)~PROXY_WAITS;
+    proxy->waiting_count[pool]--;
+}
+
+void waiting_forget(struct worker *worker, const struct record *client)
+{
+    queue_remove(proxy_of(worker), arena_number(&worker->arena, client), relay_seen(client)->pool);
+}
+
+void waiting_wake(struct worker *worker, uint32_t pool)
+{
+    const uint32_t first = proxy_of(worker)->waiting_first[pool];
+
+    if (first)
+        worker_again(worker, arena_record(&worker->arena, first - 1));
+}
+
+/* --- answers of ours --- */
+
+/* `exchange` is a transaction in RELAY or READ_HEAD. */
+static void answer(struct exchange *exchange, int status, struct slice reason)
+{
+    const struct http_proxy *settings = proxy_settings(exchange);
+    char memory[128];
+    struct text field;
+
+    text_init(&field, memory, sizeof memory);
+    if (settings && !settings->hides_errors)
+        text_add_f(&field, "Holdfast-Error: %.*s\r\n", (int)reason.length, reason.at);
+    exchange->state->step = EXCHANGE_READ_HEAD; /* the body, if any, is not taken: decide_close */
+    memset(exchange->state->handler_state, 0, sizeof exchange->state->handler_state);
+    exchange_respond_error_with(exchange, status, reason, (struct slice){field.at, field.length});
+}
+
+/* Ends the exchange with an answer of ours, or, if the response has begun, with a cut. */
+static enum exchange_outcome end_with(struct worker *worker, struct record *client, int status,
+                                      struct slice reason)
+{
+    struct exchange exchange;
+
+    waiting_forget(worker, client);
+    exchange = exchange_begin(worker, client);
+    exchange.head->plan_block = 0;
+    if (exchange.state->status) {
+        exchange.reason = reason;
+        exchange.state->step = EXCHANGE_SEND;
+        exchange.state->flags |= EXCHANGE_CLOSE | EXCHANGE_CUT;
+        memset(exchange.state->handler_state, 0, sizeof exchange.state->handler_state);
+    } else {
+        answer(&exchange, status, reason);
+    }
+    exchange_end(&exchange);
+    if (exchange.failed) { /* there is not even memory for that */
+        exchange_close(worker, client, LOG_END_UPSTREAM_FAILED);
+        return EXCHANGE_CLOSED;
+    }
+    return EXCHANGE_GO_ON;
+}
+
+/* --- binding --- */
+
+static uint64_t until_ns(const struct exchange *exchange, const struct upstream_pool *pool)
+{
+    const struct http_proxy *settings = proxy_settings(exchange);
+    const uint64_t whole_ms = settings && settings->whole_ms ? settings->whole_ms : pool->whole_ms;
+
+    return whole_ms ? exchange->state->began_ns + whole_ms * NS_PER_MS : 0;
+}
+
+/* A failed transaction: what was taken for it is given back. */
+static void unbind(struct exchange *exchange)
+{
+    struct record *leg = exchange->partner;
+    const uint32_t member = leg_state_in(exchange->partner_head)->member;
+
+    proxy_of(exchange->worker)->marks[arena_number(&exchange->worker->arena, leg)] &= (uint8_t)~PROXY_HOLDS;
+    if (ARENA_SHARED)
+        conn_undo(exchange->worker, exchange->partner_head, record_head(leg));
+    leg_return(exchange->worker, &leg, member);
+}
+
+/* In the client's transaction. 0 or ERR_NO_MEMORY. */
+static int bind(struct exchange *exchange, struct record *leg, uint32_t member, struct slice request)
+{
+    struct relay_state *relay = relay_state_in(exchange->state);
+    const struct upstream_pool *pool = proxy_pool(proxy_of(exchange->worker), relay->pool);
+    struct record_head *head = exchange_with(exchange, leg);
+    struct leg_state *state = leg_state_in(head);
+    const int is_reused = state->step == LEG_IDLE;
+
+    exchange->failed_with = unbind;
+    *state = (struct leg_state){
+        .step = is_reused ? LEG_BUSY : LEG_CONNECTING,
+        .flags = (uint8_t)((is_reused ? LEG_REUSED : 0) |
+                           (exchange->state->flags & EXCHANGE_HEAD_ONLY ? LEG_HEAD_REQUEST : 0)),
+        .member = (uint16_t)member,
+        .client = arena_number(&exchange->worker->arena, exchange->record) + 1,
+        .client_serial = exchange->record->serial,
+        .request = exchange->state->request,
+        .request_from = head->made,
+        .answer_from = leg->rx,
+        .until_ns = until_ns(exchange, pool)};
+    if (conn_put(exchange->worker, leg, head, request))
+        return ERR_NO_MEMORY;
+    relay->leg = arena_number(&exchange->worker->arena, leg) + 1;
+    relay->leg_serial = leg->serial;
+    relay->tries++;
+    relay->due_ns = 0;
+    proxy_of(exchange->worker)->marks[relay->leg - 1] |= PROXY_HOLDS;
+    worker_side(exchange->worker, leg)->timing = 0;
+    return 0;
+}
+
+/* A server that takes it, and a connection to it. 0; ERR_BUSY: all are full; else *reason. */
+static int find_server(struct worker *worker, const struct relay_state *relay, const struct relay_plan *plan,
+                       uint32_t *member, struct record **leg, struct slice *reason)
+{
+    struct proxy *proxy = proxy_of(worker);
+    struct pools_wish wish = {.hash = relay->hash};
+    int result;
+
+    if (plan) {
+        wish.tried_count = plan->tried_count;
+        memcpy(wish.tried, plan->tried, sizeof wish.tried);
+    }
+    result = pools_pick(proxy->pools, relay->pool, &wish, worker->now_ns, member, reason);
+    if (result)
+        return result;
+    result = leg_take(worker, *member, leg);
+    if (!result)
+        return 0;
+    pools_release(proxy->pools, *member);
+    *reason = result == ERR_NO_DESCRIPTORS ? SLICE_LITERAL("no_descriptors") : SLICE_LITERAL("no_memory");
+    return ERR_UNREACHABLE;
+}
+
+/* --- at the beginning --- */
+
+static void wait_in_queue(struct exchange *exchange, struct slice request)
+{
+    struct relay_state *relay = relay_state_in(exchange->state);
+    const struct proxy *proxy = proxy_of(exchange->worker);
+    const struct upstream_pool *pool = proxy_pool(proxy, relay->pool);
+    struct relay_plan *plan;
+
+    if (proxy->waiting_count[relay->pool] >= pool->queue) {
+        answer(exchange, 503, SLICE_LITERAL("pool_full"));
+        return;
+    }
+    plan = take_plan(exchange);
+    if (!plan) {
+        exchange->failed = 1;
+        return;
+    }
+    if (request.length > plan_room(plan)) {
+        answer(exchange, 503, SLICE_LITERAL("pool_full"));
+        return;
+    }
+    memcpy(plan->bytes + plan->values_length, request.at, request.length);
+    plan->request_length = (uint32_t)request.length;
+    relay->due_ns = exchange->worker->now_ns + pool->queue_ms * NS_PER_MS;
+}
+
+/* Values of header changes that speak of the request. 0 or an error. */
+static int save_values(struct exchange *exchange)
+{
+    static char memory[ROUTE_PATH_MAX];
+    struct relay_plan *plan;
+    struct text values;
+
+    text_init(&values, memory, sizeof memory);
+    if (exchange_save_edits(exchange, &values))
+        return ERR_LIMIT;
+    if (!values.length)
+        return 0;
+    plan = take_plan(exchange);
+    if (!plan)
+        return ERR_NO_MEMORY;
+    memcpy(plan->bytes, values.at, values.length);
+    plan->values_length = (uint32_t)values.length;
+    return 0;
+}
+
+void waiting_begin(struct exchange *exchange, struct slice request)
+{
+    struct relay_state *relay = relay_state_in(exchange->state);
+    struct slice reason = NONE;
+    struct record *leg = NULL;
+    uint32_t member = POOLS_NO_MEMBER;
+    int result = save_values(exchange);
+
+    if (result == ERR_NO_MEMORY)
+        exchange->failed = 1;
+    if (result == ERR_LIMIT)
+        answer(exchange, 500, SLICE_LITERAL("header_too_large"));
+    if (result)
+        return;
+    exchange->state->step = EXCHANGE_RELAY;
+    result = find_server(exchange->worker, relay, NULL, &member, &leg, &reason);
+    if (!result)
+        exchange->failed = bind(exchange, leg, member, request) != 0;
+    else if (result == ERR_BUSY)
+        wait_in_queue(exchange, request);
+    else
+        answer(exchange, 503, reason);
+}
+
+/* --- later --- */
+
+enum exchange_outcome waiting_try(struct worker *worker, struct record *client)
+{
+    const struct relay_state *relay = relay_seen(client);
+    struct relay_plan *plan = relay_plan_of(worker, record_head(client));
+    struct slice reason = NONE;
+    struct record *leg = NULL;
+    struct exchange exchange;
+    uint32_t member = POOLS_NO_MEMBER;
+    int result;
+
+    if (!plan || !plan->request_length)
+        return end_with(worker, client, 502, failures[PROXY_LOST].reason);
+    result = find_server(worker, relay, plan, &member, &leg, &reason);
+    if (result == ERR_BUSY && worker->now_ns < relay->due_ns) {
+        queue_put(worker, client);
+        worker_again_later(worker, client); /* other workers give places back, too */
+        return EXCHANGE_REST;
+    }
+    if (result)
+        return end_with(worker, client, 503, result == ERR_BUSY ? SLICE_LITERAL("pool_full") : reason);
+    waiting_forget(worker, client);
+    exchange = exchange_begin(worker, client);
+    if (bind(&exchange, leg, member, plan_request(plan))) {
+        unbind(&exchange);
+        worker_again_later(worker, client);
+        return EXCHANGE_REST;
+    }
+    exchange_end(&exchange);
+    return EXCHANGE_GO_ON;
+}
+
+/* --- again --- */
+
+/* Nothing of an answer was seen, and either nothing can have been executed or it may be twice (RFC 9110 section 9.2.2). */
+static int is_safe(const struct record *client, const struct record *leg)
+{
+    const struct leg_state *state = leg_seen(leg);
+
+    if (state->flags & (LEG_ANSWERED | LEG_NO_REPLAY) || leg->rx != state->answer_from)
+        return 0;
+    if (state->step == LEG_CONNECTING || leg->tx == state->request_from)
+        return 1;
+    return state->flags & LEG_REUSED && relay_seen(client)->flags & RELAY_IDEMPOTENT;
+}
+
+static int may_try_again(struct worker *worker, const struct record *client, const struct record *leg)
+{
+    struct proxy *proxy = proxy_of(worker);
+    const struct upstream_retries *retries = &proxy_pool(proxy, relay_seen(client)->pool)->retries;
+    const uint64_t length = record_head(leg)->made - leg_seen(leg)->request_from;
+
+    if (!is_safe(client, leg) || length > ARENA_BLOCK_SIZE || !record_head(leg)->out_block ||
+        relay_seen(client)->tries >= retries->tries)
+        return 0;
+    if (retries->within_ms &&
+        worker->now_ns > exchange_seen(client)->began_ns + retries->within_ms * NS_PER_MS)
+        return 0;
+    return pools_may_retry(proxy->pools, relay_seen(client)->pool);
+}
+
+/* The request goes back into the plan. 0, or an error: it does not fit. */
+static int take_back(struct worker *worker, struct record *client, struct record *leg)
+{
+    struct exchange exchange = exchange_begin(worker, client);
+    struct relay_state *relay = relay_state_in(exchange.state);
+    const struct leg_state *state = leg_seen(leg);
+    struct relay_plan *plan = take_plan(&exchange);
+    const size_t length = (size_t)(record_head(leg)->made - state->request_from);
+
+    if (!plan || length > plan_room(plan)) {
+        conn_undo(worker, exchange.head, record_head(client));
+        return ERR_LIMIT;
+    }
+    conn_copy_output(worker, record_head(leg), state->request_from, plan->bytes + plan->values_length);
+    plan->request_length = (uint32_t)length;
+    if (plan->tried_count < UPSTREAM_TRIES_MAX)
+        plan->tried[plan->tried_count++] = state->member;
+    relay->leg = 0;
+    relay->leg_serial = 0;
+    relay->due_ns = worker->now_ns + proxy_pool(proxy_of(worker), relay->pool)->queue_ms * NS_PER_MS;
+    exchange_end(&exchange);
+    return 0;
+}
+
+static void tell(struct worker *worker, const struct record *client, const struct record *leg,
+                 struct slice reason, const char *outcome)
+{
+    const struct pools *pools = proxy_of(worker)->pools;
+    const uint32_t member = leg_seen(leg)->member;
+    const struct slice pool = pools_member_pool(pools, member), server = pools_member_address(pools, member);
+    struct exchange seen = {.worker = worker,
+                            .record = arena_record(&worker->arena, arena_number(&worker->arena, client)),
+                            .state = exchange_state_in(&seen.record->heads[client->current & 1])};
+    const struct slice id = exchange_id(&seen);
+
+    log_event(LOG_WARN, LOG_EV_UPSTREAM_FAILED, "request=%.*s pool=%.*s server=%.*s reason=%.*s outcome=%s",
+              (int)id.length, id.at, (int)pool.length, pool.at, (int)server.length, server.at,
+              (int)reason.length, reason.at, outcome);
+}
+
+enum exchange_outcome waiting_failed(struct worker *worker, struct record *client, struct record **leg,
+                                     enum proxy_failure failure, struct slice reason)
+{
+    enum exchange_outcome outcome = EXCHANGE_GO_ON;
+
+    if (!reason.length)
+        reason = failures[failure].reason;
+    if (may_try_again(worker, client, *leg) && !take_back(worker, client, *leg)) {
+        tell(worker, client, *leg, reason, "another_try");
+    } else {
+        tell(worker, client, *leg, reason, exchange_seen(client)->status ? "response_cut" : "error_answered");
+        outcome = end_with(worker, client, failures[failure].status, reason);
+    }
+    if (*leg)
+        leg_finished(worker, leg, failures[failure].outcome);
+    return outcome;
+}
