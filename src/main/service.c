@@ -3,9 +3,11 @@
 #include "base/log.h"
 #include "handler/demo/demo.h"
 #include "handler/files/files.h"
+#include "handler/proxy/proxy.h"
 #include "handler/status/status.h"
 #include "http/exchange.h"
 #include "main/settings.h"
+#include "upstream/table.h"
 #ifdef HOLDFAST_TEST_HOOKS
 #include "handler/testing/testing.h"
 #endif
@@ -13,11 +15,20 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { HANDLER_FILES, HANDLER_STATUS, HANDLER_METRICS, HANDLER_READY, HANDLER_DEMO, HANDLER_TESTING };
+enum {
+    HANDLER_FILES,
+    HANDLER_STATUS,
+    HANDLER_METRICS,
+    HANDLER_READY,
+    HANDLER_DEMO,
+    HANDLER_PROXY,
+    HANDLER_TESTING
+};
 
 struct application {
     struct http http; /* first: worker->application is used as struct http by the class */
     struct http_config config;
+    struct pools *pools; /* owned; NULL: the configuration has none */
 };
 
 /* The snapshot was judged by the loader of the same image; whatever is wrong with it now is not the operator's. */
@@ -48,6 +59,24 @@ static int service_settings(int snapshot_fd, struct core_settings *settings)
     return result;
 }
 
+/* The pools of the configuration, and who passes requests on to them. */
+static int start_proxy(struct worker *worker, struct application *application)
+{
+    const struct arena_page *page = worker->arena.page;
+    const int place = worker->board ? board_find(worker->board, page->generation, page->slot) : 0;
+    struct pools_start start = {.config = &application->config.upstreams,
+                                .board = worker->board,
+                                .shared = worker->shared,
+                                .shared_fd = worker->shared ? FD_SHARED : -1,
+                                .place = place < 0 ? 0 : (uint32_t)place};
+    int result;
+
+    if (!application->config.upstreams.pool_count)
+        return 0;
+    result = pools_start(&application->pools, &start, worker->now_ns);
+    return result ? result : proxy_start(&application->http, HANDLER_PROXY, application->pools);
+}
+
 static int service_start(struct worker *worker, int snapshot_fd)
 {
     static struct core_settings unused;
@@ -71,11 +100,15 @@ static int service_start(struct worker *worker, int snapshot_fd)
     http->by_answer[ROUTE_STATUS] = HANDLER_STATUS;
     http->by_answer[ROUTE_METRICS] = HANDLER_METRICS;
     http->by_answer[ROUTE_READY] = HANDLER_READY;
+    http->handlers[HANDLER_PROXY] = &proxy_handler;
+    http->by_answer[ROUTE_PROXY] = HANDLER_PROXY;
     http->snapshot_fd = snapshot_fd;
     worker_file_use(worker, snapshot_fd); /* for good: error pages are sent from it */
     result = read_snapshot(snapshot_fd, &unused, &application->config);
     if (!result)
         result = sites_init(&http->sites, http->config);
+    if (!result)
+        result = start_proxy(worker, application);
 #ifdef HOLDFAST_TEST_HOOKS
     if (!result && http->config->test_hooks) {
         http->handlers[HANDLER_TESTING] = &testing_handler;
@@ -90,6 +123,8 @@ static void service_stop(struct worker *worker)
     struct application *application = worker->application;
 
     files_stop(&application->http);
+    proxy_stop(&application->http, HANDLER_PROXY);
+    pools_stop(&application->pools);
     sites_fini(&application->http.sites);
     settings_fini_http(&application->config);
     free(application);
@@ -102,7 +137,8 @@ static int service_housekeeping(struct worker *worker)
 }
 
 const struct service holdfast_service = {
-    .classes = {[CONN_CLASS_HTTP] = &http_class},
+    .classes = {[CONN_CLASS_HTTP] = &http_class, [CONN_CLASS_LEG] = &proxy_leg_class},
+    .shared_size = TABLE_SIZE,
     .settings = service_settings,
     .start = service_start,
     .stop = service_stop,

@@ -8,6 +8,7 @@
 #include "http/log_line.h"
 #include "http/proxy.h"
 #include "proto/h1_response.h"
+#include "upstream/table.h"
 
 /* --- what lies in the arena --- */
 
@@ -39,9 +40,10 @@ struct relay_plan {
     uint32_t magic;
     uint32_t values_length;  /* of the route's header changes (exchange_save_edits) */
     uint32_t request_length; /* what is to be sent to the next server; 0 once a leg has it */
-    uint32_t tried_count;
-    uint16_t tried[UPSTREAM_TRIES_MAX];
-    char bytes[ARENA_BLOCK_SIZE - 16 - 2 * UPSTREAM_TRIES_MAX]; /* values, request */
+    uint16_t tried_count;
+    uint16_t failure; /* of the last try: enum proxy_failure + 1; 0: there was none */
+    uint32_t tried[UPSTREAM_TRIES_MAX];
+    char bytes[ARENA_BLOCK_SIZE - 16 - 4 * UPSTREAM_TRIES_MAX]; /* values, request */
 };
 _Static_assert(sizeof(struct relay_plan) == ARENA_BLOCK_SIZE, "a plan is a block");
 
@@ -68,8 +70,7 @@ struct leg_state {
     uint8_t flags; /* enum leg_flag */
     uint8_t body;  /* enum h1_body of the response */
     uint8_t reserved;
-    uint16_t member; /* of pools.h; one of its active places is held while CONNECTING and BUSY */
-    uint16_t reserved_member;
+    uint32_t member; /* of pools.h; one of its active places is held while CONNECTING and BUSY */
     uint32_t client; /* number + 1, or 0 */
     uint32_t reserved_client;
     uint64_t client_serial;
@@ -117,8 +118,8 @@ struct proxy {
     size_t numbers;           /* of records */
     struct proxy_link *links; /* owned, by number: idle legs of a member, waiting clients of a pool */
     uint8_t *marks;           /* owned, by number: enum proxy_mark */
-    uint32_t idle_first[POOLS_MEMBERS_MAX]; /* the one used last */
-    uint32_t idle_count[POOLS_MEMBERS_MAX];
+    uint32_t idle_first[TABLE_ENTRIES]; /* by the member's entry; the one used last */
+    uint32_t idle_count[TABLE_ENTRIES];
     uint32_t waiting_first[UPSTREAM_POOLS_MAX], waiting_last[UPSTREAM_POOLS_MAX];
     uint32_t waiting_count[UPSTREAM_POOLS_MAX];
 };

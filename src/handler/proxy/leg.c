@@ -56,31 +56,33 @@ struct record *leg_client(struct worker *worker, const struct record *leg)
 static void idle_put(struct worker *worker, struct record *leg)
 {
     struct proxy *proxy = proxy_in_revival(worker);
-    const uint32_t number = arena_number(&worker->arena, leg), member = leg_seen(leg)->member;
+    const uint32_t number = arena_number(&worker->arena, leg),
+                   entry = TABLE_MEMBER_ENTRY(leg_seen(leg)->member);
     struct proxy_link *link = &proxy->links[number];
 
-    *link = (struct proxy_link){.after = proxy->idle_first[member]};
+    *link = (struct proxy_link){.after = proxy->idle_first[entry]};
     if (link->after)
         proxy->links[link->after - 1].before = number + 1;
-    proxy->idle_first[member] = number + 1;
-    proxy->idle_count[member]++;
+    proxy->idle_first[entry] = number + 1;
+    proxy->idle_count[entry]++;
     worker_waits(worker, leg, WAITING_IDLE);
 }
 
 static void idle_remove(struct worker *worker, const struct record *leg)
 {
     struct proxy *proxy = proxy_of(worker);
-    const uint32_t number = arena_number(&worker->arena, leg), member = leg_seen(leg)->member;
+    const uint32_t number = arena_number(&worker->arena, leg),
+                   entry = TABLE_MEMBER_ENTRY(leg_seen(leg)->member);
     struct proxy_link *link = &proxy->links[number];
 
     if (link->before)
         proxy->links[link->before - 1].after = link->after;
     else
-        proxy->idle_first[member] = link->after;
+        proxy->idle_first[entry] = link->after;
     if (link->after)
         proxy->links[link->after - 1].before = link->before;
     *link = (struct proxy_link){0};
-    proxy->idle_count[member]--;
+    proxy->idle_count[entry]--;
     worker_waits(worker, leg, WAITING_NOT);
 }
 
@@ -106,10 +108,12 @@ int leg_take(struct worker *worker, uint32_t member, struct record **leg)
     socklen_t length;
     int result;
 
-    if (proxy->idle_first[member]) {
-        *leg = arena_record(&worker->arena, proxy->idle_first[member] - 1);
+    while (proxy->idle_first[TABLE_MEMBER_ENTRY(member)]) {
+        *leg = arena_record(&worker->arena, proxy->idle_first[TABLE_MEMBER_ENTRY(member)] - 1);
         idle_remove(worker, *leg);
-        return 0;
+        if (leg_seen(*leg)->member == member)
+            return 0;
+        leg_close(worker, leg); /* of somebody who had that entry before */
     }
     result = pools_address(proxy->pools, member, &address, &length);
     if (!result)
@@ -134,7 +138,7 @@ static int may_be_kept(struct worker *worker, const struct record *leg)
     const uint32_t pool = pools_pool_of(proxy->pools, member);
 
     return leg_seen(leg)->step == LEG_IDLE && !worker->is_draining && pool != UINT32_MAX &&
-           proxy->idle_count[member] < proxy_pool(proxy, pool)->keepalive;
+           proxy->idle_count[TABLE_MEMBER_ENTRY(member)] < proxy_pool(proxy, pool)->keepalive;
 }
 
 void leg_dropped(struct worker *worker, struct record **leg)
@@ -342,7 +346,7 @@ static void leg_revived(struct worker *worker, struct record *leg)
         pools_recount(proxy->pools, leg_seen(leg)->member);
         proxy->marks[arena_number(&worker->arena, leg)] |= PROXY_HOLDS;
     }
-    if (!client && leg_seen(leg)->step == LEG_IDLE && leg_seen(leg)->member < POOLS_MEMBERS_MAX)
+    if (!client && leg_seen(leg)->step == LEG_IDLE && leg_seen(leg)->member)
         idle_put(worker, leg);
 }
 

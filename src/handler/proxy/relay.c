@@ -2,6 +2,8 @@
  * together. The client's record is the one being driven; for I/O of the leg the worker turns to it and back. */
 #include "handler/proxy/internal.h"
 
+#include "http/request.h"
+
 /* 0 or a failure + 1. */
 static int connect_leg(struct worker *worker, struct record *client, struct record *leg, int *is_pending)
 {

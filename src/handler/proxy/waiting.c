@@ -158,7 +158,7 @@ static uint64_t until_ns(const struct exchange *exchange, const struct upstream_
 }
 
 /* A failed transaction: what was taken for it is given back. */
-static void unbind(struct exchange *exchange)
+static void unbind_leg(struct exchange *exchange)
 {
     struct record *leg = exchange->partner;
     const uint32_t member = leg_state_in(exchange->partner_head)->member;
@@ -170,7 +170,7 @@ static void unbind(struct exchange *exchange)
 }
 
 /* In the client's transaction. 0 or ERR_NO_MEMORY. */
-static int bind(struct exchange *exchange, struct record *leg, uint32_t member, struct slice request)
+static int bind_leg(struct exchange *exchange, struct record *leg, uint32_t member, struct slice request)
 {
     struct relay_state *relay = relay_state_in(exchange->state);
     const struct upstream_pool *pool = proxy_pool(proxy_of(exchange->worker), relay->pool);
@@ -178,12 +178,12 @@ static int bind(struct exchange *exchange, struct record *leg, uint32_t member, 
     struct leg_state *state = leg_state_in(head);
     const int is_reused = state->step == LEG_IDLE;
 
-    exchange->failed_with = unbind;
+    exchange->failed_with = unbind_leg;
     *state = (struct leg_state){
         .step = is_reused ? LEG_BUSY : LEG_CONNECTING,
         .flags = (uint8_t)((is_reused ? LEG_REUSED : 0) |
                            (exchange->state->flags & EXCHANGE_HEAD_ONLY ? LEG_HEAD_REQUEST : 0)),
-        .member = (uint16_t)member,
+        .member = member,
         .client = arena_number(&exchange->worker->arena, exchange->record) + 1,
         .client_serial = exchange->record->serial,
         .request = exchange->state->request,
@@ -288,7 +288,7 @@ void waiting_begin(struct exchange *exchange, struct slice request)
     exchange->state->step = EXCHANGE_RELAY;
     result = find_server(exchange->worker, relay, NULL, &member, &leg, &reason);
     if (!result)
-        exchange->failed = bind(exchange, leg, member, request) != 0;
+        exchange->failed = bind_leg(exchange, leg, member, request) != 0;
     else if (result == ERR_BUSY)
         wait_in_queue(exchange, request);
     else
@@ -296,6 +296,16 @@ void waiting_begin(struct exchange *exchange, struct slice request)
 }
 
 /* --- later --- */
+
+/* Nobody is left to be asked: what the last one did says more than that. */
+static enum exchange_outcome give_up(struct worker *worker, struct record *client,
+                                     const struct relay_plan *plan, int is_busy, struct slice reason)
+{
+    if (plan->failure && !is_busy)
+        return end_with(worker, client, failures[plan->failure - 1].status,
+                        failures[plan->failure - 1].reason);
+    return end_with(worker, client, 503, is_busy ? SLICE_LITERAL("pool_full") : reason);
+}
 
 enum exchange_outcome waiting_try(struct worker *worker, struct record *client)
 {
@@ -316,11 +326,11 @@ enum exchange_outcome waiting_try(struct worker *worker, struct record *client)
         return EXCHANGE_REST;
     }
     if (result)
-        return end_with(worker, client, 503, result == ERR_BUSY ? SLICE_LITERAL("pool_full") : reason);
+        return give_up(worker, client, plan, result == ERR_BUSY, reason);
     waiting_forget(worker, client);
     exchange = exchange_begin(worker, client);
-    if (bind(&exchange, leg, member, plan_request(plan))) {
-        unbind(&exchange);
+    if (bind_leg(&exchange, leg, member, plan_request(plan))) {
+        unbind_leg(&exchange);
         worker_again_later(worker, client);
         return EXCHANGE_REST;
     }
@@ -358,7 +368,8 @@ static int may_try_again(struct worker *worker, const struct record *client, con
 }
 
 /* The request goes back into the plan. 0, or an error: it does not fit. */
-static int take_back(struct worker *worker, struct record *client, struct record *leg)
+static int take_back(struct worker *worker, struct record *client, struct record *leg,
+                     enum proxy_failure failure)
 {
     struct exchange exchange = exchange_begin(worker, client);
     struct relay_state *relay = relay_state_in(exchange.state);
@@ -372,6 +383,7 @@ static int take_back(struct worker *worker, struct record *client, struct record
     }
     conn_copy_output(worker, record_head(leg), state->request_from, plan->bytes + plan->values_length);
     plan->request_length = (uint32_t)length;
+    plan->failure = (uint16_t)(failure + 1);
     if (plan->tried_count < UPSTREAM_TRIES_MAX)
         plan->tried[plan->tried_count++] = state->member;
     relay->leg = 0;
@@ -404,7 +416,7 @@ enum exchange_outcome waiting_failed(struct worker *worker, struct record *clien
 
     if (!reason.length)
         reason = failures[failure].reason;
-    if (may_try_again(worker, client, *leg) && !take_back(worker, client, *leg)) {
+    if (may_try_again(worker, client, *leg) && !take_back(worker, client, *leg, failure)) {
         tell(worker, client, *leg, reason, "another_try");
     } else {
         tell(worker, client, *leg, reason, exchange_seen(client)->status ? "response_cut" : "error_answered");
