@@ -15,6 +15,27 @@
 
 /* --- status --- */
 
+static void print_pools(json_t *status)
+{
+    json_t *pool, *item;
+    size_t i, k;
+
+    if (json_array_size(json_object_get(status, "pools")))
+        printf("\n%-16s %-28s %-28s %-8s %8s %12s %10s %10s\n", "pool", "server", "address", "state",
+               "active", "requests", "failures", "ejections");
+    json_array_foreach(json_object_get(status, "pools"), i, pool)
+        json_array_foreach(json_object_get(pool, "servers"), k, item)
+            printf("%-16s %-28s %-28s %-8s %8lld %12lld %10lld %10lld\n", ask_text(pool, "name"),
+                   ask_text(item, "server"), ask_text(item, "address"), ask_text(item, "state"),
+                   (long long)ask_number(item, "active"), (long long)ask_number(item, "requests"),
+                   (long long)ask_number(item, "failures"), (long long)ask_number(item, "ejections"));
+    if (json_array_size(json_object_get(status, "names")))
+        printf("\n%-40s %10s %10s %12s\n", "name", "addresses", "failures", "next in ms");
+    json_array_foreach(json_object_get(status, "names"), i, item) printf(
+        "%-40s %10lld %10lld %12lld\n", ask_text(item, "name"), (long long)ask_number(item, "addresses"),
+        (long long)ask_number(item, "failures"), (long long)ask_number(item, "next_ms"));
+}
+
 static void print_status(json_t *status)
 {
     json_t *item;
@@ -41,6 +62,7 @@ static void print_status(json_t *status)
     json_array_foreach(json_object_get(status, "listeners"), i, item)
         printf("%-40s %-10s %12lld\n", ask_text(item, "address"), ask_text(item, "accept"),
                (long long)ask_number(item, "accepted"));
+    print_pools(status);
 }
 
 int ctl_status(int count, char **arguments)

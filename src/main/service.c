@@ -7,6 +7,7 @@
 #include "handler/status/status.h"
 #include "http/exchange.h"
 #include "main/settings.h"
+#include "upstream/status.h"
 #include "upstream/table.h"
 #ifdef HOLDFAST_TEST_HOOKS
 #include "handler/testing/testing.h"
@@ -138,9 +139,10 @@ static int service_housekeeping(struct worker *worker)
 
 const struct service holdfast_service = {
     .classes = {[CONN_CLASS_HTTP] = &http_class, [CONN_CLASS_LEG] = &proxy_leg_class},
-    .shared_size = TABLE_SIZE,
     .settings = service_settings,
     .start = service_start,
     .stop = service_stop,
     .housekeeping = service_housekeeping,
+    .shared_size = TABLE_SIZE,
+    .describe_shared = upstream_describe,
 };

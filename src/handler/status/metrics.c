@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "core/board.h"
 #include "http/counters.h"
+#include "upstream/status.h"
 
 /* What there is now, over all slots. */
 struct present {
@@ -126,7 +127,51 @@ static void add_latency(struct text *out, const struct board_totals *totals)
     text_add_f(out, "holdfast_request_duration_seconds_count %llu\n", (unsigned long long)count);
 }
 
-void metrics_write(const struct board *board, uint64_t now_ns, struct text *out)
+/* --- upstream servers --- */
+
+/* Name; kind; meaning; value, of `shown`. Each has the labels pool, server and address. */
+#define UPSTREAM_METRIC_TABLE(X)                                                                             \
+    X(upstream_up, gauge, "1: the upstream server is asked; 0: it is down or ejected", *shown->state == 'u') \
+    X(upstream_active, gauge, "Requests under way at an upstream server", shown->active)                     \
+    X(upstream_requests_total, counter, "Requests given to an upstream server, each try for itself",         \
+      shown->requests)                                                                                       \
+    X(upstream_failures_total, counter, "Tries at an upstream server that failed", shown->failures)          \
+    X(upstream_ejections_total, counter, "How often an upstream server was put aside for its failures",      \
+      shown->ejections)                                                                                      \
+    X(upstream_checks_failed_total, counter, "Checks of an upstream server that failed", shown->checks_failed)
+
+/* What stands in quotes (Prometheus, text format): backslash, quote and line feed are written with a backslash. */
+static void add_label(struct text *out, const char *name, const char *value)
+{
+    text_add_f(out, "%s=\"", name);
+    for (; *value; value++) {
+        if (*value == '\\' || *value == '"')
+            text_add_c(out, "\\");
+        text_add(out, (struct slice){*value == '\n' ? " " : value, 1});
+    }
+    text_add_c(out, "\"");
+}
+
+static void add_labels(struct text *out, const char *name, const struct upstream_shown *shown)
+{
+    text_add_f(out, "holdfast_%s{", name);
+    add_label(out, "pool", shown->pool);
+    add_label(out, ",server", shown->server);
+    add_label(out, ",address", shown->address);
+    text_add_c(out, "} ");
+}
+
+#define UPSTREAM_METRIC_SHOW(name, kind, help, value)                                                        \
+    static void show_##name(void *context, const struct upstream_shown *shown)                               \
+    {                                                                                                        \
+        add_labels(context, #name, shown);                                                                   \
+        text_add_u64(context, (value));                                                                      \
+        text_add_c(context, "\n");                                                                           \
+    }
+UPSTREAM_METRIC_TABLE(UPSTREAM_METRIC_SHOW)
+#undef UPSTREAM_METRIC_SHOW
+
+void metrics_write(const struct board *board, const void *shared, uint64_t now_ns, struct text *out)
 {
     const struct present present = look(board, now_ns);
     struct board_totals totals;
@@ -138,4 +183,9 @@ void metrics_write(const struct board *board, uint64_t now_ns, struct text *out)
 #undef METRIC_ADD
     add_classes(out, &totals);
     add_latency(out, &totals);
+#define UPSTREAM_METRIC_ADD(name, kind, help, value)                                                         \
+    add_head(out, #name, #kind, help);                                                                       \
+    upstream_show_all(shared, board, now_ns, show_##name, out);
+    UPSTREAM_METRIC_TABLE(UPSTREAM_METRIC_ADD)
+#undef UPSTREAM_METRIC_ADD
 }

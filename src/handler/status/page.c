@@ -5,6 +5,7 @@
 #include "core/board.h"
 #include "http/counters.h"
 #include "http/escape.h"
+#include "upstream/status.h"
 
 static const char head[] =
     "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta http-equiv=\"refresh\" "
@@ -111,8 +112,53 @@ static void add_listeners(struct text *out, const struct board *board, const str
     text_add_c(out, "</table></div>\n");
 }
 
-void page_write(const struct board *board, const struct core_settings *settings, uint64_t now_ns,
-                struct text *out)
+/* --- upstream servers --- */
+
+static void add_cell(struct text *out, const char *text)
+{
+    text_add_c(out, "<td class=\"left\">");
+    escape_add_html(out, slice_of(text));
+    text_add_c(out, "</td>");
+}
+
+static void add_server(void *context, const struct upstream_shown *shown)
+{
+    struct text *out = context;
+
+    text_add_c(out, "<tr>");
+    add_cell(out, shown->pool);
+    add_cell(out, shown->server);
+    add_cell(out, shown->address);
+    text_add_f(out, "<td class=\"left\"><span class=\"state%s\">%s</span></td>",
+               *shown->state == 'u' ? "" : " off", shown->state);
+    text_add_f(out, "<td>%u</td><td>%llu</td><td>%llu</td><td>%llu</td></tr>\n", shown->active,
+               (unsigned long long)shown->requests, (unsigned long long)shown->failures,
+               (unsigned long long)shown->ejections);
+}
+
+static void count_server(void *context, const struct upstream_shown *shown)
+{
+    (void)shown;
+    (*(unsigned *)context)++;
+}
+
+static void add_servers(struct text *out, const struct board *board, const void *shared, uint64_t now_ns)
+{
+    unsigned count = 0;
+
+    upstream_show_all(shared, board, now_ns, count_server, &count);
+    if (!count)
+        return;
+    text_add_c(out,
+               "<h2>Upstream servers</h2><div class=\"wide\"><table><tr><th class=\"left\">pool</th>"
+               "<th class=\"left\">server</th><th class=\"left\">address</th><th class=\"left\">state</th>"
+               "<th>active</th><th>requests</th><th>failures</th><th>ejections</th></tr>\n");
+    upstream_show_all(shared, board, now_ns, add_server, out);
+    text_add_c(out, "</table></div>\n");
+}
+
+void page_write(const struct board *board, const struct core_settings *settings, const void *shared,
+                uint64_t now_ns, struct text *out)
 {
     text_add_c(out, head);
     text_add_f(out, "<h1>Holdfast %s</h1><p>generation %u, up ", HOLDFAST_VERSION, board->generation);
@@ -121,5 +167,6 @@ void page_write(const struct board *board, const struct core_settings *settings,
     add_tiles(out, board);
     add_workers(out, board);
     add_listeners(out, board, settings);
+    add_servers(out, board, shared, now_ns);
     text_add_c(out, "</main></body></html>\n");
 }

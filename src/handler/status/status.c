@@ -4,7 +4,8 @@
 
 #include <stdlib.h>
 
-#define TEXT_SIZE 262144u /* of a page with all workers that there can be */
+#define TEXT_SIZE                                                                                            \
+    4194304u /* of metrics with all workers and servers that there can be; touched as far as it is used */
 #define NO_STORE SLICE_LITERAL("Cache-Control: no-store\r\nVary: Accept\r\n")
 
 /* 1 if the request was answered: it asks for something else than to look. */
@@ -95,7 +96,7 @@ static void status_begin(struct exchange *exchange)
         return;
     text_init(&text, memory, sizeof memory);
     if (prefers_page(exchange->request)) {
-        page_write(board, exchange->worker->settings, clock_monotonic_ns(), &text);
+        page_write(board, exchange->worker->settings, exchange->worker->shared, clock_monotonic_ns(), &text);
         exchange_respond_large(exchange, 200, SLICE_LITERAL("text/html; charset=utf-8"), NO_STORE,
                                (struct slice){text.at, text.length});
         return;
@@ -124,7 +125,7 @@ static void metrics_begin(struct exchange *exchange)
     if (!board)
         return;
     text_init(&text, memory, sizeof memory);
-    metrics_write(board, clock_monotonic_ns(), &text);
+    metrics_write(board, exchange->worker->shared, clock_monotonic_ns(), &text);
     exchange_respond_large(exchange, 200, SLICE_LITERAL("text/plain; version=0.0.4; charset=utf-8"),
                            SLICE_LITERAL("Cache-Control: no-store\r\n"),
                            (struct slice){text.at, text.length});

@@ -9,11 +9,12 @@ extern const struct handler status_handler;
 extern const struct handler metrics_handler;
 extern const struct handler ready_handler;
 
-/* The metrics as text (Prometheus, text format 0.0.4), for a board and a time (CLOCK_MONOTONIC). */
-void metrics_write(const struct board *board, uint64_t now_ns, struct text *out);
+/* The metrics as text (Prometheus, text format 0.0.4), for a board, the shared memory (or NULL) and a time
+ * (CLOCK_MONOTONIC). */
+void metrics_write(const struct board *board, const void *shared, uint64_t now_ns, struct text *out);
 /* The page that shows a status, which is what status_text gives; refreshes itself. */
-void page_write(const struct board *board, const struct core_settings *settings, uint64_t now_ns,
-                struct text *out);
+void page_write(const struct board *board, const struct core_settings *settings, const void *shared,
+                uint64_t now_ns, struct text *out);
 /* 1 if the Accept fields would rather have HTML than JSON (RFC 9110 section 12.5.1). */
 int prefers_page(const struct h1_head *request);
 
