@@ -83,6 +83,14 @@ def test_h2load_over_http_1_has_no_failed_request(server):
     assert f"{REQUESTS} succeeded, 0 failed, 0 errored, 0 timeout" in said, said
 
 
+def test_hey_has_no_failed_request(server):
+    for flags in ([], ["-disable-keepalive"]):
+        said = run("hey", "-n", REQUESTS, "-c", 20, *flags, f"{server.url}/small").decode()
+        # One line for each status that came; errors have a part of their own.
+        assert re.findall(r"\[(\d+)\]\t(\d+) responses", said) == [("200", str(REQUESTS))], said
+        assert "Error distribution" not in said, said
+
+
 def test_python_goes_on_over_one_connection(server):
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
     connection.connect()
