@@ -6,8 +6,8 @@ import random
 
 import holdfast
 import pytest
-from killers import (ACCEPT, SOAK, Load, descriptor_counts, descriptor_names, long_or_short, memory_kib, role_pids, signal_and_wait,
-                     wait_settled)
+from killers import (ACCEPT, ACCEPT_BY_BUILD, SOAK, Load, descriptor_counts, descriptor_names, long_or_short, memory_kib,
+                     role_pids, signal_and_wait, wait_settled)
 
 pytestmark = [pytest.mark.variants("hooks", "release", "asan"), pytest.mark.limit(240 if SOAK else 60)]
 
@@ -99,7 +99,7 @@ def test_no_client_notices_that_the_master_is_killed(start_victim, mix, accept):
     wait_settled(server)
 
 
-@pytest.mark.parametrize("accept", ["shared", "reuseport"])
+@pytest.mark.parametrize("accept", ACCEPT_BY_BUILD)
 def test_no_client_notices_that_workers_keepers_and_the_master_are_killed_in_turn(start_victim, mix, accept, seed):
     server = start_victim(workers=2, accept=accept)
     lot = random.Random(seed)

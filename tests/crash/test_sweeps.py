@@ -5,7 +5,7 @@ A point that was wrong is named in the failure: `sweep ... --point NAME` repeats
 import os
 
 import pytest
-from killers import ACCEPT, SOAK, long_or_short, run_sweep, wait_settled
+from killers import ACCEPT, ACCEPT_BY_BUILD, SOAK, long_or_short, run_sweep, wait_settled
 
 pytestmark = [pytest.mark.variants("hooks", "release"), pytest.mark.limit(3700 if SOAK else 60)]
 
@@ -13,7 +13,7 @@ BUDGET_S = long_or_short(3500, 16)
 REVIVAL_BUDGET_S = long_or_short(3500, 35)  # the list of the points is long, and made within it
 
 
-@pytest.mark.parametrize("accept", ["shared", "reuseport"])
+@pytest.mark.parametrize("accept", ACCEPT_BY_BUILD)
 def test_a_worker_may_die_at_every_system_call(start_victim, hooks, accept, seed, record_property):
     totals = sweep_worker(start_victim, hooks, accept, seed, "stop", long_or_short([], ["--sample", 1200]))
     record_property("points", f"{totals['reached']} reached of {totals['points']} tried of {totals['listed']}")

@@ -85,6 +85,7 @@ def test_a_master_that_hangs_is_replaced_and_its_end_is_told(start_server, folde
 
 @pytest.mark.variants("hooks")
 @pytest.mark.limit(90)
+@pytest.mark.variants("hooks")  # it waits for the loader's 20 seconds
 def test_a_loader_that_hangs_is_ended_and_started_again(start_server, folder, build):
     trigger = folder / "hang"
     trigger.write_text("")
