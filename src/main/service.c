@@ -7,6 +7,7 @@
 #include "handler/status/status.h"
 #include "http/exchange.h"
 #include "main/settings.h"
+#include "upstream/lookups.h"
 #include "upstream/status.h"
 #include "upstream/table.h"
 #ifdef HOLDFAST_TEST_HOOKS
@@ -29,7 +30,8 @@ enum {
 struct application {
     struct http http; /* first: worker->application is used as struct http by the class */
     struct http_config config;
-    struct pools *pools; /* owned; NULL: the configuration has none */
+    struct pools *pools;     /* owned; NULL: the configuration has none */
+    struct lookups *lookups; /* owned; the same */
 };
 
 /* The snapshot was judged by the loader of the same image; whatever is wrong with it now is not the operator's. */
@@ -75,6 +77,10 @@ static int start_proxy(struct worker *worker, struct application *application)
     if (!application->config.upstreams.pool_count)
         return 0;
     result = pools_start(&application->pools, &start, worker->now_ns);
+    if (!result)
+        result = lookups_start(&application->lookups, application->pools, &application->config.upstreams,
+                               &worker->pool, worker->settings->threads);
+    worker->keeps_house = 1; /* names are looked up */
     return result ? result : proxy_start(&application->http, HANDLER_PROXY, application->pools);
 }
 
@@ -125,6 +131,7 @@ static void service_stop(struct worker *worker)
 
     files_stop(&application->http);
     proxy_stop(&application->http, HANDLER_PROXY);
+    lookups_stop(&application->lookups);
     pools_stop(&application->pools);
     sites_fini(&application->http.sites);
     settings_fini_http(&application->config);
@@ -134,7 +141,14 @@ static void service_stop(struct worker *worker)
 
 static int service_housekeeping(struct worker *worker)
 {
-    return files_housekeeping(worker->application);
+    struct application *application = worker->application;
+    int has_more = files_housekeeping(&application->http);
+
+    if (!application->pools)
+        return has_more;
+    has_more |= pools_tick(application->pools, worker->now_ns) != UINT64_MAX;
+    lookups_turn(application->lookups, worker->now_ns);
+    return has_more;
 }
 
 const struct service holdfast_service = {

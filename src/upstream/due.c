@@ -63,7 +63,7 @@ int pools_take_check(struct pools *pools, uint64_t now_ns, uint32_t *member,
                      const struct upstream_check **check)
 {
     for (uint32_t p = 0; pools->has_checks && p < pools->config->pool_count; p++) {
-        const struct pool *pool = &pools->pools[p];
+        const struct members *pool = &pools->pools[p];
         const struct upstream_check *rules = &pool->config->check;
 
         for (uint32_t m = 0; rules->path && m < pool->count; m++)

@@ -17,17 +17,17 @@ static int is_tried(const struct pools_wish *wish, uint32_t number)
     return 0;
 }
 
-static int is_down(const struct pool *pool, const struct table_entry *entry)
+static int is_down(const struct members *pool, const struct table_entry *entry)
 {
     return pool->config->check.path && health_is_down(entry->check);
 }
 
-static int is_ejected(const struct pool *pool, const struct table_entry *entry, uint64_t now_ms)
+static int is_ejected(const struct members *pool, const struct table_entry *entry, uint64_t now_ms)
 {
     return pool->config->passive.failures && health_is_ejected(entry->passive, now_ms);
 }
 
-static uint32_t weight_of(const struct pool *pool, const struct member *member,
+static uint32_t weight_of(const struct members *pool, const struct member *member,
                           const struct table_entry *entry, uint64_t now_ms)
 {
     const uint64_t until_ms = health_ejected_until_ms(entry->passive);
@@ -46,7 +46,7 @@ static const struct pass passes[] = {{0, 0}, {1, 0}, {0, 1}, {1, 1}};
 
 struct picking {
     struct pools *pools;
-    struct pool *pool;
+    struct members *pool;
     const struct pools_wish *wish;
     uint64_t now_ms;
     int some_are_full;
@@ -55,7 +55,7 @@ struct picking {
 
 static uint32_t offer(struct picking *picking, const struct pass *pass)
 {
-    struct pool *pool = picking->pool;
+    struct members *pool = picking->pool;
     const int asks_load =
         pool->config->balance == UPSTREAM_LEAST || pool->config->balance == UPSTREAM_RANDOM_TWO;
     uint32_t offered = 0;
@@ -79,7 +79,7 @@ static uint32_t offer(struct picking *picking, const struct pass *pass)
 
 static int choose(struct picking *picking)
 {
-    struct pool *pool = picking->pool;
+    struct members *pool = picking->pool;
 
     switch (pool->config->balance) {
     case UPSTREAM_LEAST:
@@ -114,7 +114,7 @@ static int pick_one(struct picking *picking, uint32_t *number)
     return 0;
 }
 
-static struct slice why_none(const struct pools *pools, const struct pool *pool)
+static struct slice why_none(const struct pools *pools, const struct members *pool)
 {
     if (pool->count)
         return SLICE_LITERAL("no_server_up");
@@ -125,7 +125,7 @@ static struct slice why_none(const struct pools *pools, const struct pool *pool)
     return SLICE_LITERAL("pool_empty");
 }
 
-static void save_budget(struct pool *pool)
+static void save_budget(struct members *pool)
 {
     if (pool->budget < BUDGET_MAX)
         pool->budget += pool->config->retries.budget_percent;
@@ -135,7 +135,7 @@ int pools_pick(struct pools *pools, uint32_t index, const struct pools_wish *wis
                uint32_t *member, struct slice *reason)
 {
     struct picking picking; /* its choices are written as they are offered */
-    struct pool *pool = &pools->pools[index];
+    struct members *pool = &pools->pools[index];
 
     picking.pools = pools;
     picking.pool = pool;
@@ -178,7 +178,7 @@ uint64_t pools_hash(struct slice bytes)
 int pools_is_up(const struct pools *pools, uint32_t number, uint64_t now_ns)
 {
     const struct member *member = pools_member(pools, number);
-    const struct pool *pool;
+    const struct members *pool;
     const struct table_entry *entry;
 
     if (!member)
@@ -250,7 +250,7 @@ void pools_report(struct pools *pools, uint32_t number, enum pools_outcome outco
 
 int pools_may_retry(struct pools *pools, uint32_t index)
 {
-    struct pool *pool = &pools->pools[index];
+    struct members *pool = &pools->pools[index];
 
     if (pool->config->retries.budget_percent >= 100)
         return 1;

@@ -23,7 +23,7 @@ struct member *pools_member(const struct pools *pools, uint32_t number)
     return member->number == number ? member : NULL;
 }
 
-static int64_t former_account(const struct pool *pool, uint32_t number)
+static int64_t former_account(const struct members *pool, uint32_t number)
 {
     for (uint32_t i = 0; i < pool->count; i++)
         if (pool->members[i].number == number)
@@ -34,7 +34,7 @@ static int64_t former_account(const struct pool *pool, uint32_t number)
 /* What is gathered of a pool so far, in pools->scratch. */
 struct gathering {
     struct pools *pools;
-    struct pool *pool;
+    struct members *pool;
     uint32_t count;
     int result; /* the first error */
 };
@@ -134,7 +134,7 @@ static int is_gathered(const struct gathering *gathering, uint32_t entry)
     return 0;
 }
 
-int pools_gather(struct pools *pools, struct pool *pool)
+int pools_gather(struct pools *pools, struct members *pool)
 {
     struct gathering gathering = {.pools = pools, .pool = pool};
     const struct upstream_pool *config = pool->config;
@@ -172,9 +172,9 @@ static int is_name(const struct upstream_server *server)
 static int make_pool(struct pools *pools, uint32_t index)
 {
     const struct upstream_pool *config = &pools->config->pools[index];
-    struct pool *pool = &pools->pools[index];
+    struct members *pool = &pools->pools[index];
 
-    *pool = (struct pool){.config = config, .index = index, .budget = BUDGET_FIRST};
+    *pool = (struct members){.config = config, .index = index, .budget = BUDGET_FIRST};
     for (uint32_t i = 0; i < config->server_count; i++) {
         const int has_many = is_name(&config->servers[i]);
 

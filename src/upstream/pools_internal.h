@@ -19,7 +19,8 @@ struct member {
     uint64_t hash;   /* the entry's key */
 };
 
-struct pool {
+/* One pool here: who can be chosen. */
+struct members {
     const struct upstream_pool *config;
     struct member *members; /* owned; `capacity` of them */
     uint32_t count, capacity;
@@ -46,8 +47,8 @@ struct pools {
     uint32_t magic;
     const struct upstream_config *config; /* borrowed */
     struct table table;
-    struct pool *pools; /* owned; config->pool_count */
-    struct name *names; /* owned */
+    struct members *pools; /* owned; config->pool_count */
+    struct name *names;    /* owned */
     uint32_t name_count;
     uint32_t has_checks;
     uint64_t random;
@@ -59,6 +60,6 @@ struct pools {
 struct member *pools_member(const struct pools *pools, uint32_t number);
 /* Joins all members that the pool has now, and parts from those that it has no more. 0; ERR_LIMIT, ERR_NO_MEMORY: some are
  * missing. Of pools.c. */
-WARN_UNUSED int pools_gather(struct pools *pools, struct pool *pool);
+WARN_UNUSED int pools_gather(struct pools *pools, struct members *pool);
 
 #endif
