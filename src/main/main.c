@@ -23,6 +23,7 @@
 #define DEFAULT_CONFIG "/etc/holdfast/holdfast.conf"
 #define RUN_USAGE "holdfast run [-c FILE] [-d] [--pid-file FILE]"
 #define FILES_USAGE "holdfast files DIR [--listen ADDR] [--workers N] [--control PATH]"
+#define PROXY_USAGE "holdfast proxy ADDR HOST:PORT... [--workers N] [--control PATH]"
 #define CHECK_USAGE "holdfast check [-c FILE] [--json] | --directives"
 
 /* --- roles: not for people --- */
@@ -146,6 +147,46 @@ static int command_files(int count, char **arguments)
     return run_server(&(struct run_options){.config_text = text.at, .config_name = "(command line)"});
 }
 
+static void add_servers(struct text *text, int count, char **servers)
+{
+    text_add_c(text, "pool upstream {\n");
+    for (int i = 0; i < count; i++)
+        add_statement(text, "server ", servers[i], "\n");
+    text_add_c(text, "}\n");
+}
+
+static int command_proxy(int count, char **arguments)
+{
+    static const char usage[] = PROXY_USAGE;
+    const char *workers = "auto", *control = NULL;
+    static char memory[6 * PATH_MAX];
+    char *words[UPSTREAM_SERVERS_MAX + 1]; /* ADDR, and the servers */
+    struct text text;
+    int word_count = 0;
+
+    for (int i = 2; i < count; i++) {
+        if (!strcmp(arguments[i], "--workers") && i + 1 < count)
+            workers = arguments[++i];
+        else if (!strcmp(arguments[i], "--control") && i + 1 < count)
+            control = arguments[++i];
+        else if (arguments[i][0] != '-' && word_count < (int)UPSTREAM_SERVERS_MAX + 1)
+            words[word_count++] = arguments[i];
+        else
+            return command_usage_error(arguments[i], usage);
+    }
+    if (word_count < 2)
+        return command_usage_error(word_count ? "HOST:PORT is missing" : "ADDR is missing", usage);
+    text_init(&text, memory, sizeof memory);
+    add_statement(&text, "workers ", workers, "\n");
+    if (control)
+        add_statement(&text, "control ", control, "\n");
+    add_servers(&text, word_count - 1, words + 1);
+    add_statement(&text, "site ", words[0], " {\nproxy upstream\n}\n");
+    if (text.overflow)
+        return command_usage_error("the arguments are too long", usage);
+    return run_server(&(struct run_options){.config_text = text.at, .config_name = "(command line)"});
+}
+
 static int command_version(int count, char **arguments)
 {
     if (count > 3 || (count == 3 && strcmp(arguments[2], "--json")))
@@ -173,6 +214,10 @@ static const struct {
      "server runs. Exits with 0 after a stop that was asked for, 1 if it could not start."},
     {"files", command_files, FILES_USAGE, "serve a folder without a configuration",
      "ADDR is as in the `site` directive, :8080 unless said; N is a number or auto."},
+    {"proxy", command_proxy, PROXY_USAGE, "pass requests on without a configuration",
+     "Listens on ADDR, as in the `site` directive, and passes requests on to the servers in turn: "
+     "HOST:PORT,\n"
+     "unix:/PATH or srv:NAME. N is a number or auto."},
     {"check", command_check, CHECK_USAGE, "judge a configuration; starts nothing",
      "Says all mistakes at once, and exits with 1 if there are any. May be used while a server runs.\n"
      "--directives prints the reference of all directives."},

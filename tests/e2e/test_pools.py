@@ -3,6 +3,7 @@
 import http.server
 import json
 import socket
+import subprocess
 import threading
 
 import pytest
@@ -113,3 +114,29 @@ def test_a_name_is_looked_up_and_one_that_does_not_exist_blocks_nothing(start_se
         status = json.loads(server.run("status", "--json").stdout)
         names = {item["name"]: item for item in status["names"]}
         assert names[f"localhost:{port}"]["addresses"] >= 1 and names["nobody.invalid:80"]["addresses"] == 0
+
+
+def test_without_a_configuration_servers_are_named_on_the_command_line(build, folder, upstreams):
+    port, control = free_port(), folder / "control"
+    server = subprocess.Popen(
+        [build / "holdfast", "proxy", f"127.0.0.1:{port}", *(f"127.0.0.1:{u.port}" for u in upstreams),
+         "--workers", "1", "--control", control], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        for line in server.stderr:
+            if "event=ready" in line:
+                break
+        assert {fetch(port).body for _ in range(4)} == {b"one", b"other"}
+        stop = subprocess.run([build / "holdfast", "stop", "--control", control], capture_output=True, timeout=30)
+        assert stop.returncode == 0
+        server.stderr.read()
+        assert server.wait(timeout=30) == 0
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.mark.parametrize("words, wanted", [([], "ADDR is missing"), ([":8080"], "HOST:PORT is missing"),
+                                           ([":8080", "127.0.0.1:80", "--port"], "--port")])
+def test_a_wrong_command_line_says_what_is_missing(build, words, wanted):
+    done = subprocess.run([build / "holdfast", "proxy", *words], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 2 and wanted in done.stderr and "usage: holdfast proxy" in done.stderr
