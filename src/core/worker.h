@@ -61,7 +61,8 @@ struct conn_class {
 
 #define CONN_CLASSES_MAX 8
 #define CONN_CLASS_HTTP 1
-#define CONN_CLASS_LEG 2 /* the upstream leg of a proxied request */
+#define CONN_CLASS_LEG 2   /* the upstream leg of a proxied request */
+#define CONN_CLASS_CHECK 3 /* of an upstream server's health */
 
 /* What main binds: how to read the snapshot, and the classes by tag. */
 struct service {
@@ -73,7 +74,8 @@ struct service {
     int (*start)(struct worker *worker, int snapshot_fd);
     /* Frees what start made: before a worker becomes keeper. */
     void (*stop)(struct worker *worker);
-    /* Once a second while it returns 1: something private is kept that may be let go. */
+    /* Once a second while it returns 1, and whenever worker_keep_house says so: something private is kept that may be
+     * let go, or something is to be done from time to time. */
     int (*housekeeping)(struct worker *worker);
     /* Bytes of the memory that the classes of all workers share (core/shared.h); 0: none. */
     size_t shared_size;
@@ -186,6 +188,13 @@ void worker_set_deadline(struct worker *worker, struct record *record, uint64_t 
 void worker_again(struct worker *worker, struct record *record);
 /* Drives the record again in a while: memory was short. */
 void worker_again_later(struct worker *worker, struct record *record);
+/* The service's housekeeping is called not later than at_ns (CLOCK_MONOTONIC). */
+static inline void worker_keep_house(struct worker *worker, uint64_t at_ns)
+{
+    worker->keeps_house = 1;
+    if (at_ns < worker->housekeeping_ns)
+        worker->housekeeping_ns = at_ns;
+}
 /* Remembers how high descriptors went. */
 static inline void worker_note_descriptor(struct worker *worker, int fd)
 {

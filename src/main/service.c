@@ -7,9 +7,10 @@
 #include "handler/status/status.h"
 #include "http/exchange.h"
 #include "main/settings.h"
-#include "upstream/lookups.h"
+#include "upstream/check.h"
 #include "upstream/status.h"
 #include "upstream/table.h"
+#include "upstream/upkeep.h"
 #ifdef HOLDFAST_TEST_HOOKS
 #include "handler/testing/testing.h"
 #endif
@@ -30,8 +31,8 @@ enum {
 struct application {
     struct http http; /* first: worker->application is used as struct http by the class */
     struct http_config config;
-    struct pools *pools;     /* owned; NULL: the configuration has none */
-    struct lookups *lookups; /* owned; the same */
+    struct pools *pools;   /* owned; NULL: the configuration has none */
+    struct upkeep *upkeep; /* owned; the same */
 };
 
 /* The snapshot was judged by the loader of the same image; whatever is wrong with it now is not the operator's. */
@@ -78,9 +79,7 @@ static int start_proxy(struct worker *worker, struct application *application)
         return 0;
     result = pools_start(&application->pools, &start, worker->now_ns);
     if (!result)
-        result = lookups_start(&application->lookups, application->pools, &application->config.upstreams,
-                               &worker->pool, worker->settings->threads);
-    worker->keeps_house = 1; /* names are looked up */
+        result = upkeep_start(&application->upkeep, worker, application->pools, start.config);
     return result ? result : proxy_start(&application->http, HANDLER_PROXY, application->pools);
 }
 
@@ -131,7 +130,7 @@ static void service_stop(struct worker *worker)
 
     files_stop(&application->http);
     proxy_stop(&application->http, HANDLER_PROXY);
-    lookups_stop(&application->lookups);
+    upkeep_stop(&application->upkeep);
     pools_stop(&application->pools);
     sites_fini(&application->http.sites);
     settings_fini_http(&application->config);
@@ -142,17 +141,16 @@ static void service_stop(struct worker *worker)
 static int service_housekeeping(struct worker *worker)
 {
     struct application *application = worker->application;
-    int has_more = files_housekeeping(&application->http);
+    const int has_files = files_housekeeping(&application->http);
+    const int has_upstreams = application->upkeep && upkeep_turn(application->upkeep);
 
-    if (!application->pools)
-        return has_more;
-    has_more |= pools_tick(application->pools, worker->now_ns) != UINT64_MAX;
-    lookups_turn(application->lookups, worker->now_ns);
-    return has_more;
+    return has_files || has_upstreams;
 }
 
 const struct service holdfast_service = {
-    .classes = {[CONN_CLASS_HTTP] = &http_class, [CONN_CLASS_LEG] = &proxy_leg_class},
+    .classes = {[CONN_CLASS_HTTP] = &http_class,
+                [CONN_CLASS_LEG] = &proxy_leg_class,
+                [CONN_CLASS_CHECK] = &upstream_check_class},
     .settings = service_settings,
     .start = service_start,
     .stop = service_stop,
