@@ -6,8 +6,9 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-#define LOOK_NS NS_PER_S        /* how often the table is looked at for what others found */
-#define RETRY_FIRST_NS NS_PER_S /* after a lookup that failed; doubles up to: */
+#define LOOK_NS NS_PER_S               /* how often the table is looked at for what others found */
+#define LOOK_FIRST_NS (50 * NS_PER_MS) /* the same while nothing was found yet: requests wait for it */
+#define RETRY_FIRST_NS NS_PER_S        /* after a lookup that failed; doubles up to: */
 #define RETRY_MAX_NS (30 * NS_PER_S)
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -49,11 +50,13 @@ uint64_t pools_tick(struct pools *pools, uint64_t now_ns)
     uint64_t next = UINT64_MAX;
 
     for (uint32_t i = 0; i < pools->name_count; i++) {
+        const struct table_name *name;
+
         look_at_name(pools, &pools->names[i], now_ns);
-        next = earlier(next, table_name(&pools->table, pools->names[i].number)->next_look_ns);
+        name = table_name(&pools->table, pools->names[i].number);
+        next = earlier(next, name->next_look_ns);
+        next = earlier(next, now_ns + (name->answers ? LOOK_NS : LOOK_FIRST_NS));
     }
-    if (pools->name_count)
-        next = earlier(next, now_ns + LOOK_NS);
     return pools->has_checks ? earlier(next, next_check(pools)) : next;
 }
 

@@ -125,6 +125,12 @@ static struct slice why_none(const struct pools *pools, const struct members *po
     return SLICE_LITERAL("pool_empty");
 }
 
+/* The first answer of a name is awaited, or has just come and is taken up with the next tick. */
+static int is_awaited(const struct members *pool, struct slice reason)
+{
+    return pool->has_names && slice_equals(reason, SLICE_LITERAL("pool_empty"));
+}
+
 static void save_budget(struct members *pool)
 {
     if (pool->budget < BUDGET_MAX)
@@ -151,11 +157,12 @@ int pools_pick(struct pools *pools, uint32_t index, const struct pools_wish *wis
                 save_budget(pool);
             return 0;
         }
+        *reason = SLICE_LITERAL("pool_full");
         if (picking.some_are_full)
             return ERR_BUSY; /* full is not down: who comes later does not go past those who wait */
     }
     *reason = why_none(pools, pool);
-    return ERR_UNREACHABLE;
+    return is_awaited(pool, *reason) ? ERR_BUSY : ERR_UNREACHABLE;
 }
 
 int pools_take(struct pools *pools, uint32_t number)

@@ -73,9 +73,10 @@ uint64_t pools_hash(struct slice bytes);
 
 /* Chooses a member and takes one of its active places. `pool` is an index of config->pools.
  * 0 and *member.
- * ERR_BUSY: every member that could be asked is at its `max`; wait (queue) and ask again.
- * ERR_UNREACHABLE: none can be asked. *reason is static: "pool_empty" (no addresses are known yet), "dns_failed" (none
- * are, and the names' last lookup failed), "no_server_up" (checks say that all are down, or all others were tried). */
+ * ERR_BUSY: wait (queue) and ask again. *reason is static: "pool_full" (every member that could be asked is at its `max`),
+ * "pool_empty" (names are looked up for the first time).
+ * ERR_UNREACHABLE: none can be asked. *reason: "dns_failed" (no addresses are known, and the names' last lookup failed),
+ * "no_server_up" (checks say that all are down, or all others were tried). */
 WARN_UNUSED int pools_pick(struct pools *pools, uint32_t pool, const struct pools_wish *wish, uint64_t now_ns,
                            uint32_t *member, struct slice *reason);
 /* Takes one more active place of a certain member, as pools_pick does (a check, an upgrade of what was idle). 0; ERR_BUSY:

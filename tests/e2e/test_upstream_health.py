@@ -224,6 +224,18 @@ def test_a_name_that_is_not_known_blocks_no_start_and_is_used_once_it_is(start_s
     server.wait_for(lambda s: {fetch(s, "/").status for _ in range(8)} == {200})  # all workers know
 
 
+def test_requests_wait_for_the_first_answer_of_a_name(start_server, names, one):
+    names.misbehave("app.example", "silent")
+    server = start(start_server, f"server app.example:{one.port}", top=f"resolver {names.address}")
+    assert names.wait_for_questions("app.example", 1)
+    first = Background(fetch, server, "/")
+    server.wait_for(lambda s: connections(s) == 1)
+    names.set("app.example", "A", ["127.0.0.1"], ttl=60)  # the second try of the look-up
+    names.set("app.example", "AAAA", [])
+    answer = first.result()
+    assert (answer.status, answer.body) == (200, b"one")
+
+
 def test_requests_move_to_the_new_address_when_the_ttl_is_over(start_server, names, one):
     names.set("app.example", "A", ["127.0.0.1"], ttl=1)
     server = start(start_server, f"server app.example:{one.port}", workers=2, top=f"resolver {names.address}")
@@ -358,6 +370,41 @@ def test_a_request_waits_for_a_place_and_gets_it(start_server, one):
     one.release()
     assert [background.result().status for background in asking] == [200] * 6
     assert one.most == 1 and sorted(one.paths) == [f"/{i}" for i in range(6)]
+
+
+def under_way(server):
+    return [c["request"] for c in listed(server) if c["protocol"] == "http" and c["request"]]
+
+
+def test_who_waits_longest_is_served_first(start_server, one):
+    one.hold()
+    server = start(start_server, f"server {one.address} max 1", "queue 10 for 20s")
+    asking = []
+    for i in range(8):
+        asking.append(Background(fetch, server, f"/{i}"))
+        server.wait_for(lambda s: len(under_way(s)) == i + 1)
+    one.release()
+    assert [background.result().status for background in asking] == [200] * 8
+    assert one.paths == [f"/{i}" for i in range(8)]
+
+
+def test_who_comes_later_does_not_overtake_who_waits(start_server, one):
+    server = start(start_server, f"server {one.address} max 2", "queue 100 for 20s")
+    stop, longest = threading.Event(), []
+
+    def ask_until_stopped():
+        with Client(server) as client:
+            while not stop.is_set():
+                began = len(one.paths)
+                assert client.get("/").status == 200
+                longest.append(len(one.paths) - began)
+
+    asking = [Background(ask_until_stopped) for _ in range(12)]
+    one.wait_for(lambda u: len(u.paths) >= 1500, timeout=50)
+    stop.set()
+    for background in asking:
+        background.result()
+    assert max(longest) < 60, "requests of others while one waited"
 
 
 def test_a_request_that_gets_no_place_in_time_is_told_so(start_server, one):

@@ -92,9 +92,23 @@ static void queue_remove(struct proxy *proxy, uint32_t number, uint32_t pool)
     proxy->waiting_count[pool]--;
 }
 
+/* Who leaves may have been woken for a place: the next one looks whether there is another. */
 void waiting_forget(struct worker *worker, const struct record *client)
 {
-    queue_remove(proxy_of(worker), arena_number(&worker->arena, client), relay_seen(client)->pool);
+    const uint32_t number = arena_number(&worker->arena, client), pool = relay_seen(client)->pool;
+
+    if (!(proxy_of(worker)->marks[number] & PROXY_WAITS))
+        return;
+    queue_remove(proxy_of(worker), number, pool);
+    waiting_wake(worker, pool);
+}
+
+/* Whoever waited longest was told of a place, and has not had his turn yet. */
+static int another_is_first(struct worker *worker, const struct record *client, uint32_t pool)
+{
+    const uint32_t first = proxy_of(worker)->waiting_first[pool];
+
+    return first && first != arena_number(&worker->arena, client) + 1 && worker->side[first - 1].is_again;
 }
 
 void waiting_wake(struct worker *worker, uint32_t pool)
@@ -201,14 +215,18 @@ static int bind_leg(struct exchange *exchange, struct record *leg, uint32_t memb
     return 0;
 }
 
-/* A server that takes it, and a connection to it. 0; ERR_BUSY: all are full; else *reason. */
-static int find_server(struct worker *worker, const struct relay_state *relay, const struct relay_plan *plan,
-                       uint32_t *member, struct record **leg, struct slice *reason)
+/* A server that takes it, and a connection to it. 0; ERR_BUSY: wait; or another error. *reason, if not 0. */
+static int find_server(struct worker *worker, const struct record *client, const struct relay_state *relay,
+                       const struct relay_plan *plan, uint32_t *member, struct record **leg,
+                       struct slice *reason)
 {
     struct proxy *proxy = proxy_of(worker);
     struct pools_wish wish = {.hash = relay->hash};
     int result;
 
+    *reason = SLICE_LITERAL("pool_full");
+    if (another_is_first(worker, client, relay->pool))
+        return ERR_BUSY;
     if (plan) {
         wish.tried_count = plan->tried_count;
         memcpy(wish.tried, plan->tried, sizeof wish.tried);
@@ -226,7 +244,7 @@ static int find_server(struct worker *worker, const struct relay_state *relay, c
 
 /* --- at the beginning --- */
 
-static void wait_in_queue(struct exchange *exchange, struct slice request)
+static void wait_in_queue(struct exchange *exchange, struct slice request, struct slice reason)
 {
     struct relay_state *relay = relay_state_in(exchange->state);
     const struct proxy *proxy = proxy_of(exchange->worker);
@@ -234,7 +252,7 @@ static void wait_in_queue(struct exchange *exchange, struct slice request)
     struct relay_plan *plan;
 
     if (proxy->waiting_count[relay->pool] >= pool->queue) {
-        answer(exchange, 503, SLICE_LITERAL("pool_full"));
+        answer(exchange, 503, reason);
         return;
     }
     plan = take_plan(exchange);
@@ -243,7 +261,7 @@ static void wait_in_queue(struct exchange *exchange, struct slice request)
         return;
     }
     if (request.length > plan_room(plan)) {
-        answer(exchange, 503, SLICE_LITERAL("pool_full"));
+        answer(exchange, 503, reason);
         return;
     }
     memcpy(plan->bytes + plan->values_length, request.at, request.length);
@@ -286,11 +304,11 @@ void waiting_begin(struct exchange *exchange, struct slice request)
     if (result)
         return;
     exchange->state->step = EXCHANGE_RELAY;
-    result = find_server(exchange->worker, relay, NULL, &member, &leg, &reason);
+    result = find_server(exchange->worker, exchange->record, relay, NULL, &member, &leg, &reason);
     if (!result)
         exchange->failed = bind_leg(exchange, leg, member, request) != 0;
     else if (result == ERR_BUSY)
-        wait_in_queue(exchange, request);
+        wait_in_queue(exchange, request, reason);
     else
         answer(exchange, 503, reason);
 }
@@ -304,7 +322,7 @@ static enum exchange_outcome give_up(struct worker *worker, struct record *clien
     if (plan->failure && !is_busy)
         return end_with(worker, client, failures[plan->failure - 1].status,
                         failures[plan->failure - 1].reason);
-    return end_with(worker, client, 503, is_busy ? SLICE_LITERAL("pool_full") : reason);
+    return end_with(worker, client, 503, reason);
 }
 
 enum exchange_outcome waiting_try(struct worker *worker, struct record *client)
@@ -319,7 +337,7 @@ enum exchange_outcome waiting_try(struct worker *worker, struct record *client)
 
     if (!plan || !plan->request_length)
         return end_with(worker, client, 502, failures[PROXY_LOST].reason);
-    result = find_server(worker, relay, plan, &member, &leg, &reason);
+    result = find_server(worker, client, relay, plan, &member, &leg, &reason);
     if (result == ERR_BUSY && worker->now_ns < relay->due_ns) {
         queue_put(worker, client);
         worker_again_later(worker, client); /* other workers give places back, too */
