@@ -4,6 +4,8 @@ servers; with workers that are killed."""
 import collections
 import itertools
 import json
+import socket
+import struct
 import threading
 import time
 
@@ -457,3 +459,19 @@ def test_a_key_stays_with_its_server(start_server, one, two, by, request_of):
 def test_a_client_stays_with_its_server(start_server, one, two):
     server = start(start_server, f"server {one.address}", f"server {two.address}", "balance hash client", workers=2)
     assert len(ask(server, 20)) == 1
+
+
+def test_who_has_gone_does_not_wait_any_more(start_server, one):
+    one.hold()
+    server = start(start_server, f"server {one.address} max 1", "queue 10 for 20s")
+    served = Background(fetch, server, "/served")
+    one.wait_for(lambda u: u.paths)
+    gone = Client(server)
+    gone.send("/gone")
+    server.wait_for(lambda s: len(under_way(s)) == 2)
+    gone.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    gone.close()
+    server.wait_for(lambda s: len(under_way(s)) == 1)
+    one.release()
+    assert served.result().status == 200 and fetch(server, "/last").status == 200
+    assert one.paths == ["/served", "/last"]
