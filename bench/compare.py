@@ -17,8 +17,9 @@ import resource
 import statistics
 import subprocess
 
-# `path` below the document root; `headers` for wrk's -H
-Workload = collections.namedtuple("Workload", "name path connections headers seconds", defaults=((), 2))
+# `path` below the document root; `headers` for wrk's -H; `script`: a file of bench/ that makes wrk's requests
+Workload = collections.namedtuple("Workload", "name path connections headers seconds script",
+                                  defaults=((), 2, "done.lua"))
 # CPU of all processes of the server per request; requests per second; CPU that was taken by processes other than server
 # and wrk, or by the hypervisor, as a share of one processor; errors that wrk saw; half of the requests were quicker
 # than p50_us
@@ -48,7 +49,7 @@ def children_cpu_s():
 
 
 def wrk_command(workload, port):
-    command = ["wrk", "-t1", f"-c{workload.connections}", f"-d{workload.seconds}s", "-s", "bench/done.lua"]
+    command = ["wrk", "-t1", f"-c{workload.connections}", f"-d{workload.seconds}s", "-s", f"bench/{workload.script}"]
     for header in workload.headers:
         command += ["-H", header]
     return [*command, f"http://127.0.0.1:{port}{workload.path}"]
@@ -57,7 +58,7 @@ def wrk_command(workload, port):
 def run_wrk(bench, workload, port):
     """Returns wrk's figures (done.lua) as a dictionary of numbers."""
     command = wrk_command(workload, port)
-    command[command.index("bench/done.lua")] = str(bench.root / "bench" / "done.lua")
+    command[command.index("-s") + 1] = str(bench.root / "bench" / workload.script)
     done = subprocess.run(bench.bound() + command, capture_output=True, text=True)
     line = re.search(r"^figures (.*)$", done.stdout, re.MULTILINE)
     if not line:
@@ -67,9 +68,11 @@ def run_wrk(bench, workload, port):
 
 def measure_once(bench, server, workload):
     busy_s, children_s, server_ns = machine_busy_s(bench), children_cpu_s(), server.cpu_ns()
+    beside_ns = bench.beside_cpu_ns()
     figures = run_wrk(bench, workload, server.port)
     server_ns = server.cpu_ns() - server_ns
     others_s = machine_busy_s(bench) - busy_s - (children_cpu_s() - children_s) - server_ns / 1e9
+    others_s -= (bench.beside_cpu_ns() - beside_ns) / 1e9
     seconds = figures["microseconds"] / 1e6
     if not figures["requests"]:
         raise RuntimeError(f"{server.label} answered nothing under {workload.name}")

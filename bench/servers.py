@@ -93,6 +93,7 @@ class Server:
     def __init__(self, bench, label, workers=1, only=None, logs=False):
         self.bench, self.label, self.workers, self.only, self.logs = bench, label, workers, only, logs
         self.process = None
+        self.words = {}  # further @WORDS@ of its configuration
         self.starts = 0
 
     def is_here(self):
@@ -111,6 +112,7 @@ class Server:
         text = (HERE / path).read_text()
         text = text.replace("@ACCESS_LOG@", self.logged if self.logs else self.unlogged)
         words = {"PORT": self.port, "WWW": self.bench.www, "FOLDER": self.folder, "WORKERS": self.workers}
+        words.update(self.words)
         for word, value in words.items():
             text = text.replace(f"@{word}@", str(value))
         target = self.folder / pathlib.Path(path).name
@@ -260,3 +262,26 @@ class BareEpoll(Server):
 
     def command(self):
         return [self.bench.build / "bench" / "bare_epoll", self.port, 1024]
+
+
+class Haproxy(Server):
+    """A proxy only."""
+
+    program, config = "haproxy", "peers/haproxy.conf"
+
+    def command(self):
+        return [find_program(self.program), "-f", self.fill_in(self.config)]
+
+
+class HoldfastProxy(Holdfast):
+    config = "holdfast-proxy.conf"
+
+
+class NginxProxy(Nginx):
+    config = "peers/nginx-proxy.conf"
+
+
+class NginxUpstream(Nginx):
+    """What proxies have behind them."""
+
+    config = "peers/nginx-upstream.conf"
