@@ -94,6 +94,18 @@ void text_add_u64(struct text *text, uint64_t value)
     text_add(text, (struct slice){digits + at, sizeof(digits) - at});
 }
 
+void text_add_hex(struct text *text, uint64_t value, unsigned digits)
+{
+    char memory[16];
+    size_t at = sizeof memory;
+
+    while (at > 0 && (value || sizeof memory - at < digits)) {
+        memory[--at] = "0123456789abcdef"[value & 15];
+        value >>= 4;
+    }
+    text_add(text, (struct slice){memory + at, sizeof memory - at});
+}
+
 void text_add_f(struct text *text, const char *format, ...)
 {
     size_t room = text->capacity - text->length;

@@ -35,6 +35,8 @@ void text_init(struct text *text, char *memory, size_t capacity);
 void text_add(struct text *text, struct slice bytes);
 void text_add_c(struct text *text, const char *c_string);
 void text_add_u64(struct text *text, uint64_t value);
+/* In lower-case hex digits, at least `digits` of them (1 to 16), with leading zeros. */
+void text_add_hex(struct text *text, uint64_t value, unsigned digits);
 void text_add_f(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Adds the bytes as the inside of a JSON string (RFC 8259 section 7), without the quotes; bytes that are not
  * UTF-8 become U+FFFD. */

@@ -105,8 +105,15 @@ void client_address_format(const struct sockaddr_storage *address, struct text *
     char text[INET6_ADDRSTRLEN] = "";
     const uint8_t *bytes = NULL;
     unsigned length = bytes_of(address, &bytes);
-    if (length && inet_ntop(length == 4 ? AF_INET : AF_INET6, bytes, text, sizeof text))
+    if (length == 4) { /* inet_ntop would use printf, and this is asked for with every proxied request */
+        for (unsigned i = 0; i < 4; i++) {
+            if (i)
+                text_add(out, SLICE_LITERAL("."));
+            text_add_u64(out, bytes[i]);
+        }
+    } else if (length && inet_ntop(AF_INET6, bytes, text, sizeof text)) {
         text_add_c(out, text);
+    }
 }
 
 unsigned client_port(const struct sockaddr_storage *address)

@@ -2,8 +2,6 @@
 
 #include "base/assert.h"
 
-#include <inttypes.h>
-
 #define VERSION_FORBIDDEN 0xff
 
 /* Takes lower-case hex digits (at most 16) at *at. */
@@ -51,8 +49,13 @@ void traceparent_write(const struct traceparent *traceparent, char out[TRACEPARE
     struct text text;
 
     text_init(&text, out, TRACEPARENT_SIZE);
-    text_add_f(&text, "00-%016" PRIx64 "%016" PRIx64 "-%016" PRIx64 "-%02x", traceparent->trace_high,
-               traceparent->trace_low, traceparent->parent, traceparent->flags);
+    text_add(&text, SLICE_LITERAL("00-"));
+    text_add_hex(&text, traceparent->trace_high, 16);
+    text_add_hex(&text, traceparent->trace_low, 16);
+    text_add(&text, SLICE_LITERAL("-"));
+    text_add_hex(&text, traceparent->parent, 16);
+    text_add(&text, SLICE_LITERAL("-"));
+    text_add_hex(&text, traceparent->flags, 2);
     MUST(!text.overflow && text.length == TRACEPARENT_LENGTH);
 }
 

@@ -75,7 +75,8 @@ static void put_chunk(struct pass *pass, struct slice data)
     struct text size;
 
     text_init(&size, memory, sizeof memory);
-    text_add_f(&size, "%zx\r\n", data.length);
+    text_add_hex(&size, data.length, 1);
+    text_add(&size, SLICE_LITERAL("\r\n"));
     put(pass, (struct slice){size.at, size.length});
     put(pass, data);
     put(pass, SLICE_LITERAL("\r\n"));

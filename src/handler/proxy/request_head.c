@@ -152,17 +152,18 @@ static void add_forwarded(const struct exchange *exchange, int believes, struct 
 
     text_init(&ours, memory, sizeof memory);
     text_add(&ours, SLICE_LITERAL("for="));
-    if (!address.length)
-        text_add(&ours, SLICE_LITERAL("unknown"));
-    else
-        text_add_f(&ours, is_ipv6 ? "\"[%.*s]\"" : "%.*s", (int)address.length, address.at);
+    if (is_ipv6)
+        text_add(&ours, SLICE_LITERAL("\"["));
+    text_add(&ours, address.length ? address : SLICE_LITERAL("unknown"));
+    if (is_ipv6)
+        text_add(&ours, SLICE_LITERAL("]\""));
     if (exchange->request->host.length) {
         text_add(&ours, SLICE_LITERAL(";host=\""));
         add_client_host(exchange->request, &ours);
         text_add(&ours, SLICE_LITERAL("\""));
     }
-    text_add_f(&ours, ";proto=%.*s", (int)exchange->route_request->scheme.length,
-               exchange->route_request->scheme.at);
+    text_add(&ours, SLICE_LITERAL(";proto="));
+    text_add(&ours, exchange->route_request->scheme);
     add_list(exchange->request, believes, SLICE_LITERAL("Forwarded"),
              (struct slice){ours.at, ours.overflow ? 0 : ours.length}, out);
 }

@@ -121,7 +121,8 @@ static enum step_result pass_final(struct pass *pass, const struct h1_response *
 
     text_init(&lines, memory, sizeof memory);
     head.lines = field_lines(response, &head.has_date, &lines);
-    text_add_c(&lines, response->version_minor ? "Via: 1.1 holdfast\r\n" : "Via: 1.0 holdfast\r\n");
+    text_add(&lines, response->version_minor ? SLICE_LITERAL("Via: 1.1 holdfast\r\n")
+                                             : SLICE_LITERAL("Via: 1.0 holdfast\r\n"));
     head.lines.length = lines.length;
     if (lines.overflow)
         return bad(pass, PROXY_HEADER_TOO_LARGE, (struct slice){"", 0});
@@ -195,7 +196,8 @@ static void put_body(struct pass *pass, struct slice data)
         return;
     }
     text_init(&size, memory, sizeof memory);
-    text_add_f(&size, "%zx\r\n", data.length);
+    text_add_hex(&size, data.length, 1);
+    text_add(&size, SLICE_LITERAL("\r\n"));
     put(pass, (struct slice){size.at, size.length});
     put(pass, data);
     put(pass, SLICE_LITERAL("\r\n"));
