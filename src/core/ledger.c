@@ -195,9 +195,9 @@ static int settle_tcp(int fd, struct record *record)
     uint64_t rx_limit = head->in_block ? head->taken + ARENA_BLOCK_SIZE : record->rx;
     int behind = 0, result;
 
-    if (head->shut) /* only reading and forgetting goes on: nothing is counted any more */
+    if (head->shut == RECORD_SHUT)
         return 0;
-    result = ledger_tcp_counts(fd, record->kind == RECORD_TCP_CONNECTED, 0, &counts);
+    result = ledger_tcp_counts(fd, record->kind == RECORD_TCP_CONNECTED, head->shut != 0, &counts);
     if (result)
         return result;
     if (counts.rx < record->rx || counts.rx > rx_limit)
@@ -206,6 +206,8 @@ static int settle_tcp(int fd, struct record *record)
         record->rx = counts.rx;
         behind++;
     }
+    if (counts.tx_unknown) /* all was sent before the FIN */
+        return behind;
     if (counts.tx < record->tx || counts.tx > head->made)
         return ERR_INVALID;
     if (counts.tx != record->tx) {

@@ -37,6 +37,13 @@ enum record_kind {
     RECORD_UNIX = 3,
 };
 
+/* Our FIN was decided. */
+enum record_shut {
+    RECORD_NOT_SHUT = 0,
+    RECORD_SHUT = 1,        /* what still comes is read and forgotten: nothing is counted any more */
+    RECORD_HALF_CLOSED = 2, /* all was sent before; what comes is counted as ever */
+};
+
 /* The part that changes together. Bytes, offsets in bytes, times CLOCK_MONOTONIC in nanoseconds. */
 struct record_head {
     /* input: bytes [taken, record.rx) lie in the ring */
@@ -50,7 +57,7 @@ struct record_head {
     uint64_t made;
     int32_t file_fd;      /* -1: none; owned by the worker's table of open files */
     uint8_t end_of_input; /* the peer's FIN was read */
-    uint8_t shut;         /* our FIN was decided: set before shutdown(2) */
+    uint8_t shut;         /* enum record_shut; set before shutdown(2) */
     uint8_t crashes;      /* of workers while they handled this connection */
     uint8_t reserved;
     uint64_t file_from;

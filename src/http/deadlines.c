@@ -118,6 +118,15 @@ void deadline_linger_on(struct worker *worker, struct record *record)
     worker_set_deadline(worker, record, quiet_ns < end_ns ? quiet_ns : end_ns);
 }
 
+/* Who waits for a server is looked at before its time is over, too (worker_again_later). */
+static void plan_wait(struct worker *worker, struct record *record, uint64_t due_ns)
+{
+    if (worker_side(worker, record)->wants_memory)
+        record->deadline_ns = due_ns;
+    else
+        worker_set_deadline(worker, record, due_ns);
+}
+
 void deadline_plan(struct worker *worker, struct record *record, int received, int sent)
 {
     const struct http_config *config = http_of(worker)->config;
@@ -153,7 +162,7 @@ void deadline_plan(struct worker *worker, struct record *record, int received, i
             set_timing(worker, record, TIMING_BODY, config->body_timeout_ms, received);
         } else {
             deadline_head_ends(worker, record);
-            worker_set_deadline(worker, record, exchange_seen(record)->handler_state[EXCHANGE_STREAM_DUE]);
+            plan_wait(worker, record, exchange_seen(record)->handler_state[EXCHANGE_STREAM_DUE]);
         }
         break;
     case EXCHANGE_SEND:

@@ -6,6 +6,7 @@
 #include "http/account.h"
 #include "http/deadlines.h"
 #include "http/request.h"
+#include "net/tunnel.h"
 
 #include <string.h>
 
@@ -470,7 +471,9 @@ void exchange_ready(struct worker *worker, struct record *record, unsigned event
         side->writable = 1;
     if (events & READY_TO_THE_END)
         side->read_to_the_end = 1;
-    if (events & READY_GONE && exchange_seen(record)->step == EXCHANGE_RELAY) {
+    /* In a tunnel both sides may have sent their FIN, with bytes before it that nobody has read yet. */
+    if (events & READY_GONE && exchange_seen(record)->step == EXCHANGE_RELAY &&
+        exchange_seen(record)->status != 101) {
         exchange_close(worker, record, LOG_END_CLIENT_RESET);
         return;
     }
@@ -520,6 +523,7 @@ void exchange_revived(struct worker *worker, struct record *record)
         http_of(worker)->next_request = state->request + 1;
     if (state->step == EXCHANGE_LINGER)
         linger_begins(worker, record);
+    tunnel_revived(worker, record);
 }
 
 static void answer_timeout(struct worker *worker, struct record *record, struct slice reason)

@@ -225,7 +225,8 @@ struct exchange_head_of {
         EXCHANGE_FRAMED_BY_LENGTH,
         EXCHANGE_FRAMED_BY_CHUNKS,
         EXCHANGE_FRAMED_BY_END,
-        EXCHANGE_NO_BODY
+        EXCHANGE_NO_BODY,
+        EXCHANGE_UPGRADED, /* what follows is no HTTP */
     } framing;
     uint64_t length; /* BY_LENGTH; with NO_BODY: what is announced all the same, UINT64_MAX: nothing */
     struct slice edit_values; /* exchange_save_edits, or empty */

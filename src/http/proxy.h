@@ -21,7 +21,7 @@ struct http_proxy {
     int hides_errors;       /* no Holdfast-Error in answers of ours */
 
     /* Instead of the pool's, in milliseconds; 0: the pool's. */
-    uint64_t connect_ms, first_byte_ms, between_ms, whole_ms;
+    uint64_t connect_ms, first_byte_ms, between_ms, whole_ms, tunnel_ms;
 
     /* Who may tell us of clients (X-Forwarded-For, Forwarded): the `trust` of the route that says `proxy`, or of what is
      * around it. A route inside of that may have one of its own: route_settings.trust. */

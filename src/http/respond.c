@@ -134,7 +134,9 @@ static void add_framing(const struct exchange *exchange, const struct exchange_h
     else if (head->framing == EXCHANGE_FRAMED_BY_LENGTH ||
              (head->framing == EXCHANGE_NO_BODY && head->length != LENGTH_UNKNOWN))
         add_number_line(text, "Content-Length: ", head->length);
-    if (exchange->state->flags & EXCHANGE_CLOSE)
+    if (head->framing == EXCHANGE_UPGRADED)
+        text_add(text, SLICE_LITERAL("Connection: upgrade\r\n"));
+    else if (exchange->state->flags & EXCHANGE_CLOSE)
         text_add(text, SLICE_LITERAL("Connection: close\r\n"));
     else if (exchange->state->flags & EXCHANGE_HTTP_1_0)
         text_add(text, SLICE_LITERAL("Connection: keep-alive\r\n"));

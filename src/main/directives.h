@@ -154,8 +154,9 @@ enum pool_timeout {
     POOL_TIMEOUT_FIRST_BYTE,
     POOL_TIMEOUT_BETWEEN,
     POOL_TIMEOUT_WHOLE,
+    POOL_TIMEOUT_TUNNEL,
 };
-#define POOL_TIMEOUT_WORDS WORDS("connect", "first_byte", "between", "whole")
+#define POOL_TIMEOUT_WORDS WORDS("connect", "first_byte", "between", "whole", "tunnel")
 /* A new pool with the defaults. NULL: no memory. Of pool.c. */
 struct pool_build *pool_new(struct build *build, const char *name);
 /* Adds what an address says, if it is one. 0; ERR_NO_MEMORY; ERR_SYNTAX, and then *problem and *hint as

@@ -22,6 +22,7 @@ struct pool_build *pool_new(struct build *build, const char *name)
                  .connect_ms = UPSTREAM_CONNECT_MS,
                  .first_byte_ms = UPSTREAM_FIRST_BYTE_MS,
                  .between_ms = UPSTREAM_BETWEEN_MS,
+                 .tunnel_ms = UPSTREAM_TUNNEL_MS,
                  .retries = {UPSTREAM_TRIES, UPSTREAM_WITHIN_MS, UPSTREAM_BUDGET_PERCENT},
                  .queue = UPSTREAM_QUEUE,
                  .queue_ms = UPSTREAM_QUEUE_MS,
@@ -222,7 +223,8 @@ static int apply_timeout(void *into, const struct conf_statement *statement, voi
     uint64_t *const fields[] = {[POOL_TIMEOUT_CONNECT] = &pool->connect_ms,
                                 [POOL_TIMEOUT_FIRST_BYTE] = &pool->first_byte_ms,
                                 [POOL_TIMEOUT_BETWEEN] = &pool->between_ms,
-                                [POOL_TIMEOUT_WHOLE] = &pool->whole_ms};
+                                [POOL_TIMEOUT_WHOLE] = &pool->whole_ms,
+                                [POOL_TIMEOUT_TUNNEL] = &pool->tunnel_ms};
     (void)child;
     *fields[conf_value(statement, 0)->word] = NUMBER_OF(statement, 1);
     return 0;
@@ -511,9 +513,10 @@ static const struct directive directives[] = {
         .repeat = 1,
         .doc = "How long a server may take: to `connect`; from the request to the `first_byte` of its "
                "answer; `between` "
-               "two pieces of that; and for the `whole` of it, from the request's beginning on.",
+               "two pieces of that; and for the `whole` of it, from the request's beginning on. A `tunnel` "
+               "(a WebSocket, or whatever the server has agreed to switch to) may be quiet so long.",
         .example = IN_A_POOL("timeout connect 1s\n    timeout whole 5m"),
-        .default_text = "`connect 5s`, `first_byte 60s`, `between 60s`, no limit of the whole",
+        .default_text = "`connect 5s`, `first_byte 60s`, `between 60s`, no limit of the whole, `tunnel 1h`",
         .apply = apply_timeout,
     },
     {

@@ -72,7 +72,8 @@ static int apply_timeout(void *into, const struct conf_statement *statement, voi
     uint64_t *const fields[] = {[POOL_TIMEOUT_CONNECT] = &proxy->connect_ms,
                                 [POOL_TIMEOUT_FIRST_BYTE] = &proxy->first_byte_ms,
                                 [POOL_TIMEOUT_BETWEEN] = &proxy->between_ms,
-                                [POOL_TIMEOUT_WHOLE] = &proxy->whole_ms};
+                                [POOL_TIMEOUT_WHOLE] = &proxy->whole_ms,
+                                [POOL_TIMEOUT_TUNNEL] = &proxy->tunnel_ms};
     (void)child;
     *fields[conf_value(statement, 0)->word] = NUMBER_OF(statement, 1);
     return 0;

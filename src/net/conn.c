@@ -171,7 +171,7 @@ int conn_move(const struct record *from_record, struct record_head *from, const 
     return 0;
 }
 
-int conn_put(struct worker *worker, struct record *record, struct record_head *head, struct slice bytes)
+int conn_put(struct worker *worker, const struct record *record, struct record_head *head, struct slice bytes)
 {
     size_t piece;
     int result;
@@ -345,12 +345,23 @@ void conn_settle(struct worker *worker, struct record *record)
 
 /* --- the end --- */
 
-void conn_shut(struct record *record, uint32_t number)
+static void send_fin(struct record *record, uint32_t number, uint8_t how)
 {
     /* Committed first: once the FIN may be queued, the kernel's count of sent bytes may include it. */
-    record_begin(record)->shut = 1;
+    record_begin(record)->shut = how;
     record_commit(record);
     (void)shutdown((int)number, SHUT_WR);
+}
+
+void conn_shut(struct record *record, uint32_t number)
+{
+    send_fin(record, number, RECORD_SHUT);
+}
+
+void conn_half_close(struct record *record, uint32_t number)
+{
+    MUST(!conn_has_output(record, record_head(record)));
+    send_fin(record, number, RECORD_HALF_CLOSED);
 }
 
 int conn_discard(struct worker *worker, struct record *record)

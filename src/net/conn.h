@@ -33,7 +33,7 @@ static inline uint64_t conn_input_length(const struct record *record, const stru
 /* Bytes that conn_put can take now: none while a file is pending. */
 uint32_t conn_room(const struct record *record, const struct record_head *head);
 /* Appends bytes to the output. All or nothing: 0; ERR_LIMIT without room; ERR_NO_MEMORY without a block. */
-WARN_UNUSED int conn_put(struct worker *worker, struct record *record, struct record_head *head,
+WARN_UNUSED int conn_put(struct worker *worker, const struct record *record, struct record_head *head,
                          struct slice bytes);
 /* Appends file bytes [offset, offset + length) behind what was put. The head takes one use of `fd`
  * (worker_file_use); nothing can be put until the file is through. */
@@ -82,8 +82,10 @@ static inline int conn_has_output(const struct record *record, const struct reco
     return record->tx != head->made;
 }
 
-/* Sends our FIN; only reading goes on. */
+/* Sends our FIN; what still comes is read and forgotten (conn_discard), and not counted. */
 void conn_shut(struct record *record, uint32_t number);
+/* Sends our FIN, when all is sent; the other direction goes on (conn_fill), and is counted as before. */
+void conn_half_close(struct record *record, uint32_t number);
 /* Reads and forgets, for a lingering close. 0: more may come; ERR_CLOSED: the peer is done (or gone). */
 WARN_UNUSED int conn_discard(struct worker *worker, struct record *record);
 /* Gives back the file and ends the connection. */

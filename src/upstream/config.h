@@ -90,7 +90,7 @@ struct upstream_pool {
 
     uint32_t keepalive;    /* idle connections kept, per worker and server; 0: none */
     uint64_t keepalive_ms; /* how long an idle one is kept */
-    uint64_t connect_ms, first_byte_ms, between_ms;
+    uint64_t connect_ms, first_byte_ms, between_ms, tunnel_ms;
     uint64_t whole_ms; /* 0: no limit */
 
     struct upstream_retries retries;
@@ -115,6 +115,7 @@ struct upstream_config {
 #define UPSTREAM_CONNECT_MS 5000u
 #define UPSTREAM_FIRST_BYTE_MS 60000u
 #define UPSTREAM_BETWEEN_MS 60000u
+#define UPSTREAM_TUNNEL_MS 3600000u
 #define UPSTREAM_TRIES 3u
 #define UPSTREAM_WITHIN_MS 10000u
 #define UPSTREAM_BUDGET_PERCENT 20u

@@ -4,6 +4,7 @@
     GET /events?N    N server-sent events, 10 ms apart, in chunks
     GET /bytes?N     N bytes of `pattern`
     GET /counts      {id: executions}
+    GET /echo        with Upgrade: every byte that comes goes back, until the end; first a greeting
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import json
 import multiprocessing
 import os
 
+GREETING = b"the first bytes come with the handshake"
 PERIOD = 65521  # a prime: no two blocks of the pattern are alike
 
 
@@ -58,6 +60,14 @@ async def answer_bytes(writer, length):
         await writer.drain()
 
 
+async def echo(reader, writer):
+    writer.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: upgrade\r\n\r\n" + GREETING)
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.write_eof()
+
+
 async def serve(reader, writer, counts):
     try:
         while line := await reader.readline():
@@ -67,6 +77,9 @@ async def serve(reader, writer, counts):
                 name, _, value = line.decode().partition(":")
                 headers[name.lower()] = value.strip()
             path, _, argument = target.partition("?")
+            if path == "/echo":
+                await echo(reader, writer)
+                return
             digest = await read_body(reader, headers)
             if path == "/events":
                 await answer_events(writer, int(argument))

@@ -27,10 +27,11 @@ _Static_assert(sizeof(struct relay_state) == sizeof(((struct exchange_state *)0)
                "the state is the handler's");
 
 enum relay_flag {
-    RELAY_IDEMPOTENT = 1, /* RFC 9110 section 9.2.2 */
-    RELAY_CHUNKED = 2,    /* the response goes to the client in chunks */
-    RELAY_EXPECTS = 4,    /* the client waits for 100 */
-    RELAY_WANTS_TRAILERS = 8,
+    RELAY_IDEMPOTENT = 1,  /* RFC 9110 section 9.2.2 */
+    RELAY_CHUNKED = 2,     /* the response goes to the client in chunks */
+    RELAY_EXPECTS = 4,     /* the client waits for 100 */
+    RELAY_UPGRADE = 8,     /* the client asks for another protocol on this connection */
+    RELAY_TUNNEL = 32,     /* the server has agreed to it */
     RELAY_LAST_CHUNK = 16, /* "0" of the request is passed on: trailers follow */
 };
 
@@ -186,6 +187,8 @@ void leg_settle(struct worker *worker, struct record *leg);
 
 /* Serialises what was parsed, for that server. 0; ERR_LIMIT: it is too large. */
 WARN_UNUSED int request_head_make(struct exchange *exchange, struct text *out);
+/* 1 if the request asks for another protocol, and may have it. */
+int proxy_upgrades(const struct h1_head *request);
 /* For the choice of a server. */
 uint64_t request_hash(const struct exchange *exchange, const struct upstream_pool *pool);
 
@@ -206,6 +209,11 @@ enum response_result {
 };
 enum response_result response_pass(struct worker *worker, struct record *client, struct record **leg,
                                    enum proxy_failure *failure, struct slice *reason);
+
+/* --- tunnel.c: behind an upgrade --- */
+
+enum exchange_outcome tunnel_pass(struct worker *worker, struct record *client, struct record **leg,
+                                  int *moved);
 
 /* --- waiting.c: servers are chosen, and chosen again --- */
 

@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "net/tunnel.h"
 
 #include <errno.h>
 #include <string.h>
@@ -15,7 +16,8 @@ enum leg_timing {
     LEG_TIMING_SEND,
     LEG_TIMING_FIRST,
     LEG_TIMING_BETWEEN,
-    LEG_TIMING_IDLE
+    LEG_TIMING_IDLE,
+    LEG_TIMING_TUNNEL
 };
 
 /* --- who belongs to whom --- */
@@ -216,6 +218,8 @@ static enum leg_timing timing_of(const struct record *leg, const struct record *
         return LEG_TIMING_IDLE;
     if (state->step != LEG_BUSY)
         return LEG_TIMING_CONNECT;
+    if (client && relay_seen(client)->flags & RELAY_TUNNEL)
+        return LEG_TIMING_TUNNEL;
     if (conn_has_output(leg, record_head(leg)) && !(state->flags & LEG_SEND_OVER))
         return LEG_TIMING_SEND;
     if (!client || conn_input_length(leg, record_head(leg))) /* the client is the slow one */
@@ -227,16 +231,29 @@ static enum leg_timing timing_of(const struct record *leg, const struct record *
                : LEG_TIMING_FIRST;
 }
 
-static uint64_t timeout_ms(const struct upstream_pool *pool, enum leg_timing timing)
+static uint64_t either(uint64_t route_ms, uint64_t pool_ms)
 {
+    return route_ms ? route_ms : pool_ms;
+}
+
+static uint64_t timeout_ms(struct worker *worker, const struct record *client, enum leg_timing timing)
+{
+    static const struct http_proxy nothing_said;
+    const struct proxy *proxy = proxy_of(worker);
+    const struct upstream_pool *pool = proxy_pool(proxy, relay_seen(client)->pool);
+    const struct http_route *route = exchange_route(proxy->http, exchange_seen(client));
+    const struct http_proxy *said = route && route->proxy ? route->proxy : &nothing_said;
+
     switch (timing) {
     case LEG_TIMING_CONNECT:
-        return pool->connect_ms;
+        return either(said->connect_ms, pool->connect_ms);
     case LEG_TIMING_FIRST:
-        return pool->first_byte_ms;
+        return either(said->first_byte_ms, pool->first_byte_ms);
     case LEG_TIMING_SEND:
     case LEG_TIMING_BETWEEN:
-        return pool->between_ms;
+        return either(said->between_ms, pool->between_ms);
+    case LEG_TIMING_TUNNEL:
+        return either(said->tunnel_ms, pool->tunnel_ms);
     case LEG_TIMING_IDLE:
         return pool->keepalive_ms;
     case LEG_TIMING_NONE:
@@ -248,17 +265,18 @@ static uint64_t timeout_ms(const struct upstream_pool *pool, enum leg_timing tim
 void leg_plan(struct worker *worker, struct record *leg, const struct record *client, int has_sent,
               int has_received)
 {
-    const struct proxy *proxy = proxy_of(worker);
     const enum leg_timing timing = timing_of(leg, client);
     const uint64_t until_ns = leg_seen(leg)->until_ns;
     struct conn_side *side = worker_side(worker, leg);
-    const int restart = timing == LEG_TIMING_SEND ? has_sent : timing == LEG_TIMING_BETWEEN && has_received;
+    const int restart = timing == LEG_TIMING_SEND     ? has_sent
+                        : timing == LEG_TIMING_TUNNEL ? has_sent || has_received
+                                                      : timing == LEG_TIMING_BETWEEN && has_received;
     uint64_t ms, deadline_ns = 0;
 
     if (side->timing == timing && !restart)
         return;
     side->timing = (uint8_t)timing;
-    ms = timeout_ms(proxy_pool(proxy, relay_seen(client)->pool), timing);
+    ms = timeout_ms(worker, client, timing);
     if (ms)
         deadline_ns = worker->now_ns + ms * NS_PER_MS;
     if (until_ns && (!deadline_ns || until_ns < deadline_ns))
@@ -323,7 +341,10 @@ static void leg_expired(struct worker *worker, struct record *leg)
 {
     struct record *client = leg_client(worker, leg);
 
-    if (client) {
+    if (client && relay_seen(client)->flags & RELAY_TUNNEL) {
+        worker_turn_to(worker, client);
+        exchange_close(worker, client, LOG_END_TIMEOUT);
+    } else if (client) {
         worker_turn_to(worker, client);
         (void)waiting_failed(worker, client, &leg, leg_timeout(worker, leg), (struct slice){"", 0});
         if (client->life == RECORD_OPEN)
@@ -341,6 +362,7 @@ static void leg_revived(struct worker *worker, struct record *leg)
     struct proxy *proxy = proxy_in_revival(worker);
     const struct record *client = leg_client(worker, leg);
 
+    tunnel_revived(worker, leg);
     worker_side(worker, leg)->timing = (uint8_t)timing_of(leg, client);
     if (client) {
         pools_recount(proxy->pools, leg_seen(leg)->member);

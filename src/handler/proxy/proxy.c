@@ -85,7 +85,8 @@ static void proxy_begin(struct exchange *exchange)
     *relay = (struct relay_state){.pool = (uint16_t)settings->pool,
                                   .hash = request_hash(exchange, pool),
                                   .flags = (uint8_t)((is_idempotent(request->method) ? RELAY_IDEMPOTENT : 0) |
-                                                     (request->expect_continue ? RELAY_EXPECTS : 0))};
+                                                     (request->expect_continue ? RELAY_EXPECTS : 0) |
+                                                     (proxy_upgrades(request) ? RELAY_UPGRADE : 0))};
     exchange->state->chunks.keep_trailers = 1;
     waiting_begin(exchange, (struct slice){head.at, head.length});
 }

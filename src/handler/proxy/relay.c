@@ -171,9 +171,12 @@ static enum exchange_outcome pass_response(struct worker *worker, struct record 
 static enum exchange_outcome both_directions(struct worker *worker, struct record *client,
                                              struct record **leg, int *moved)
 {
-    enum exchange_outcome outcome = pass_request(worker, client, *leg, moved);
+    enum exchange_outcome outcome;
     int is_pending = 0;
 
+    if (relay_seen(client)->flags & RELAY_TUNNEL)
+        return tunnel_pass(worker, client, leg, moved);
+    outcome = pass_request(worker, client, *leg, moved);
     if (outcome != EXCHANGE_GO_ON || exchange_seen(client)->step != EXCHANGE_RELAY)
         return outcome;
     if (leg_seen(*leg)->step == LEG_CONNECTING) {

@@ -231,6 +231,13 @@ static void add_max_forwards(const struct h1_head *request, struct text *out)
     text_add(out, SLICE_LITERAL("\r\n"));
 }
 
+/* RFC 9110 section 7.8; with a body it is not clear where the other protocol begins. */
+int proxy_upgrades(const struct h1_head *request)
+{
+    return request->wants_upgrade && request->version_minor > 0 && !request->has_body &&
+           value_of(request, SLICE_LITERAL("Upgrade")).length;
+}
+
 static void add_framing(const struct h1_head *request, const struct upstream_pool *pool, struct text *out)
 {
     const int wants_trailers =
@@ -242,6 +249,11 @@ static void add_framing(const struct h1_head *request, const struct upstream_poo
         text_add(out, SLICE_LITERAL("Content-Length: "));
         text_add_u64(out, (uint64_t)request->content_length);
         text_add(out, SLICE_LITERAL("\r\n"));
+    }
+    if (proxy_upgrades(request)) {
+        add_line(out, SLICE_LITERAL("Upgrade"), value_of(request, SLICE_LITERAL("Upgrade")));
+        text_add(out, SLICE_LITERAL("Connection: upgrade\r\n"));
+        return;
     }
     if (wants_trailers)
         text_add(out, SLICE_LITERAL("TE: trailers\r\n"));

@@ -50,6 +50,42 @@ static struct slice field_lines(const struct h1_response *response, int *has_dat
     return (struct slice){out->at, out->length};
 }
 
+/* RFC 9110 section 7.8. What stands behind the head, on either side, is the other protocol's. */
+static enum step_result pass_upgrade(struct pass *pass, const struct h1_response *response)
+{
+    static char memory[ARENA_BLOCK_SIZE];
+    struct relay_state *relay = relay_state_in(pass->exchange.state);
+    const struct relay_plan *plan = relay_plan_of(pass->worker, pass->exchange.head);
+    const struct h1_field *upgrade =
+        h1_fields_find(response->fields, response->field_count, SLICE_LITERAL("Upgrade"));
+    struct exchange_head_of head = {.status = 101, .phrase = response->phrase, .framing = EXCHANGE_UPGRADED};
+    struct text lines;
+    int result;
+
+    if (!(relay->flags & RELAY_UPGRADE) || !response->is_upgrade || !upgrade)
+        return bad(pass, PROXY_BAD_ANSWER, SLICE_LITERAL("upstream_unasked_upgrade"));
+    text_init(&lines, memory, sizeof memory);
+    (void)field_lines(response, &head.has_date, &lines);
+    text_add(&lines, SLICE_LITERAL("Upgrade: "));
+    text_add(&lines, upgrade->value);
+    text_add(&lines, SLICE_LITERAL("\r\n"));
+    head.lines = (struct slice){lines.at, lines.length};
+    if (plan)
+        head.edit_values = (struct slice){plan->bytes, plan->values_length};
+    result = lines.overflow ? ERR_NO_SPACE : exchange_put_head(&pass->exchange, &head);
+    if (result == ERR_NO_SPACE)
+        return bad(pass, PROXY_HEADER_TOO_LARGE, (struct slice){"", 0});
+    if (result)
+        return STEP_NONE;
+    pass->exchange.state->flags |= EXCHANGE_CLOSE;
+    pass->exchange.head->plan_block = 0;
+    relay->flags |= RELAY_TUNNEL;
+    pass->state->flags |= LEG_ANSWERED;
+    pass->state->body = H1_BODY_NONE;
+    pass->state->until_ns = 0; /* a tunnel has an idle timeout alone */
+    return STEP_MOVED;
+}
+
 /* RFC 9110 section 15.2: as many as come before the final one. The client's wish decides about 100. */
 static enum step_result pass_interim(struct pass *pass, const struct h1_response *response)
 {
@@ -61,7 +97,7 @@ static enum step_result pass_interim(struct pass *pass, const struct h1_response
     int has_date;
 
     if (response->status == 101)
-        return bad(pass, PROXY_BAD_ANSWER, SLICE_LITERAL("upstream_unasked_upgrade"));
+        return pass_upgrade(pass, response);
     if (!is_wanted)
         return STEP_MOVED;
     text_init(&text, memory, sizeof memory);
