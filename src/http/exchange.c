@@ -259,7 +259,9 @@ static void close_after_response(struct worker *worker, struct record *record)
     head = record_head(record);
     may_send = exchange_seen(record)->flags & EXCHANGE_BODY_UNREAD || conn_input_length(record, head) ||
                worker_side(worker, record)->readable;
-    if (head->end_of_input || !may_send)
+    if (exchange_seen(record)->flags & EXCHANGE_CUT && exchange_seen(record)->flags & EXCHANGE_BY_END)
+        conn_reset(worker, record); /* a FIN would say that it is whole */
+    else if (head->end_of_input || !may_send)
         conn_close(worker, record);
     else
         linger(worker, record);

@@ -51,7 +51,8 @@ enum exchange_flag {
     EXCHANGE_CHUNKED_BODY = 4, /* of the request */
     EXCHANGE_BODY_UNREAD = 8,  /* the client may still be sending: close only after lingering */
     EXCHANGE_HTTP_1_0 = 16,
-    EXCHANGE_CUT = 32, /* the response ends early: it cannot be completed */
+    EXCHANGE_CUT = 32,    /* the response ends early: it cannot be completed */
+    EXCHANGE_BY_END = 64, /* the end of the connection is the end of the response */
 };
 
 struct exchange_state {
@@ -143,9 +144,12 @@ struct exchange {
     int has_begun;                      /* the request, in this transaction */
     const struct http_route *log_route; /* whose log the line goes to; NULL: as exchange_settings says */
     struct slice reason;                /* of an error of ours: static; or empty */
-    int responded;                      /* in this transaction */
-    uint32_t note_before;               /* the note's block, when the transaction began */
-    uint32_t plan_before;               /* the plan's */
+    /* For an answer outside of begin: whose header changes count, and the values that exchange_save_edits kept of them. */
+    const struct http_route *edit_route;
+    struct slice edit_values;
+    int responded;        /* in this transaction */
+    uint32_t note_before; /* the note's block, when the transaction began */
+    uint32_t plan_before; /* the plan's */
     /* another record whose spare head changes with this one (core/redo.h), or NULL */
     struct record *partner;
     struct record_head *partner_head;

@@ -49,14 +49,22 @@ static void add_number_line(struct text *text, const char *name, uint64_t value)
     text_add(text, SLICE_LITERAL("\r\n"));
 }
 
+static int change_fields(const struct exchange *exchange, const struct http_route *route, struct text *lines)
+{
+    const struct route_context context = {exchange->route, exchange->route_request};
+
+    return exchange->route ? respond_change_fields(lines, route->headers, &context)
+                           : respond_change_fields_saved(lines, route->headers, exchange->edit_values);
+}
+
 /* The lines that a configuration may change. */
 static void add_fields(struct exchange *exchange, struct text *text, struct slice type, struct slice fields)
 {
-    const struct route_context context = {exchange->route, exchange->route_request};
+    const struct http_route *route = exchange->route ? exchange->route : exchange->edit_route;
     char memory[FIELDS_SIZE];
     struct text lines;
 
-    if (!exchange->route || !exchange->route->headers) {
+    if (!route || !route->headers) {
         text_add(text, SLICE_LITERAL("Server: holdfast\r\n"));
         if (type.length)
             add_line(text, SLICE_LITERAL("Content-Type: "), type);
@@ -68,7 +76,7 @@ static void add_fields(struct exchange *exchange, struct text *text, struct slic
     if (type.length)
         add_line(&lines, SLICE_LITERAL("Content-Type: "), type);
     text_add(&lines, fields);
-    if (lines.overflow || respond_change_fields(&lines, exchange->route->headers, &context)) {
+    if (lines.overflow || change_fields(exchange, route, &lines)) {
         const struct slice id = exchange_id(exchange);
 
         log_event(LOG_WARN, LOG_EV_HANDLER_FAILED,
@@ -196,8 +204,9 @@ static int put_both(struct exchange *exchange, struct slice head, struct slice b
 /* The configuration's own lines did not fit: the answer goes without them, as an error. */
 static void too_large(struct exchange *exchange)
 {
-    MUST(exchange->route); /* our own lines always fit */
+    MUST(exchange->route || exchange->edit_route); /* our own lines always fit */
     exchange->route = NULL;
+    exchange->edit_route = NULL;
     exchange_respond_error(exchange, 500, SLICE_LITERAL("header_too_large"));
 }
 

@@ -381,6 +381,15 @@ int conn_discard(struct worker *worker, struct record *record)
     return 0;
 }
 
+void conn_reset(struct worker *worker, struct record *record)
+{
+    const struct linger at_once = {.l_onoff = 1};
+
+    (void)setsockopt((int)arena_number(&worker->arena, record), SOL_SOCKET, SO_LINGER, &at_once,
+                     sizeof at_once);
+    conn_close(worker, record);
+}
+
 void conn_close(struct worker *worker, struct record *record)
 {
     int file = record_head(record)->file_fd;

@@ -90,5 +90,7 @@ void conn_half_close(struct record *record, uint32_t number);
 WARN_UNUSED int conn_discard(struct worker *worker, struct record *record);
 /* Gives back the file and ends the connection. */
 void conn_close(struct worker *worker, struct record *record);
+/* The same with a RST instead of a FIN (RFC 9293 section 3.10.4): the peer is to know that what it got is not all. */
+void conn_reset(struct worker *worker, struct record *record);
 
 #endif

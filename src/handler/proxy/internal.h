@@ -33,6 +33,7 @@ enum relay_flag {
     RELAY_UPGRADE = 8,     /* the client asks for another protocol on this connection */
     RELAY_TUNNEL = 32,     /* the server has agreed to it */
     RELAY_LAST_CHUNK = 16, /* "0" of the request is passed on: trailers follow */
+    RELAY_FRESH = 64,      /* a connection that was kept has just ended: the next try makes one */
 };
 
 /* In the client's plan_block: what has to be kept of the request. Exists only where it is needed. */
@@ -165,9 +166,9 @@ enum proxy_failure {
 struct record *leg_of(struct worker *worker, const struct record *client);
 /* The client of a leg, or NULL: it is nobody's. */
 struct record *leg_client(struct worker *worker, const struct record *leg);
-/* An idle leg of that member, no longer idle in the list; or a new one. 0 or an error of worker_open_connected. The member's
- * active place belongs to the caller until the leg is bound. */
-WARN_UNUSED int leg_take(struct worker *worker, uint32_t member, struct record **leg);
+/* An idle leg of that member, no longer idle in the list; or a new one, if there is none or `is_fresh` wants it. 0 or an error
+ * of worker_open_connected. The member's active place belongs to the caller until the leg is bound. */
+WARN_UNUSED int leg_take(struct worker *worker, uint32_t member, int is_fresh, struct record **leg);
 /* A leg that leg_take gave was not bound after all: gives back leg and place. */
 void leg_return(struct worker *worker, struct record **leg, uint32_t member);
 /* The exchange no longer names the leg, and that is committed. Reports how the try ended, gives the active place back, and
@@ -228,6 +229,9 @@ enum exchange_outcome waiting_failed(struct worker *worker, struct record *clien
 void waiting_wake(struct worker *worker, uint32_t pool);
 /* The client is no longer waiting. */
 void waiting_forget(struct worker *worker, const struct record *client);
+/* In the transaction that takes the exchange away: what it kept of the route's header changes goes into the answer of ours that
+ * may follow, and the plan is given up. */
+void waiting_give_up_plan(struct exchange *exchange);
 /* The plan of a client, or NULL. */
 struct relay_plan *relay_plan_of(struct worker *worker, const struct record_head *head);
 

@@ -103,19 +103,29 @@ static void idle_close(struct worker *worker, struct record *leg)
 
 /* --- taking and giving back --- */
 
-int leg_take(struct worker *worker, uint32_t member, struct record **leg)
+/* Whatever comes on an idle connection is its end: nothing was asked. Nor may it ever be taken for the next answer. */
+static int idle_has_ended(const struct record *leg, uint32_t number)
+{
+    char byte;
+
+    return conn_input_length(leg, record_head(leg)) ||
+           recv((int)number, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || (errno != EAGAIN && errno != EINTR);
+}
+
+int leg_take(struct worker *worker, uint32_t member, int is_fresh, struct record **leg)
 {
     struct proxy *proxy = proxy_of(worker);
     struct sockaddr_storage address;
     socklen_t length;
     int result;
 
-    while (proxy->idle_first[TABLE_MEMBER_ENTRY(member)]) {
+    while (!is_fresh && proxy->idle_first[TABLE_MEMBER_ENTRY(member)]) {
         *leg = arena_record(&worker->arena, proxy->idle_first[TABLE_MEMBER_ENTRY(member)] - 1);
         idle_remove(worker, *leg);
-        if (leg_seen(*leg)->member == member)
+        /* Its event may be waiting behind the request's: a look costs less than a request that cannot be repeated. */
+        if (leg_seen(*leg)->member == member && !idle_has_ended(*leg, arena_number(&worker->arena, *leg)))
             return 0;
-        leg_close(worker, leg); /* of somebody who had that entry before */
+        leg_close(worker, leg); /* it has ended, or is of somebody who had that entry before */
     }
     result = pools_address(proxy->pools, member, &address, &length);
     if (!result)
@@ -222,7 +232,7 @@ static enum leg_timing timing_of(const struct record *leg, const struct record *
         return LEG_TIMING_TUNNEL;
     if (conn_has_output(leg, record_head(leg)) && !(state->flags & LEG_SEND_OVER))
         return LEG_TIMING_SEND;
-    if (!client || conn_input_length(leg, record_head(leg))) /* the client is the slow one */
+    if (!client || conn_has_output(client, record_head(client))) /* the client is the slow one */
         return LEG_TIMING_NONE;
     if (state->flags & LEG_ANSWERED)
         return LEG_TIMING_BETWEEN;
@@ -303,15 +313,6 @@ static void leg_opened(struct worker *worker, struct record *leg)
     (void)worker;
     *leg_state_in(record_begin(leg)) = (struct leg_state){.step = LEG_NEW};
     record_commit(leg);
-}
-
-/* Whatever comes on an idle connection is its end: nothing was asked. */
-static int idle_has_ended(const struct record *leg, uint32_t number)
-{
-    char byte;
-
-    (void)leg;
-    return recv((int)number, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || (errno != EAGAIN && errno != EINTR);
 }
 
 static void leg_ready(struct worker *worker, struct record *leg, unsigned events)

@@ -105,7 +105,7 @@ static void proxy_detach(struct exchange *exchange)
     waiting_forget(exchange->worker, exchange->record);
     if (leg)
         worker_again(exchange->worker, leg);
-    exchange->head->plan_block = 0;
+    waiting_give_up_plan(exchange);
     *relay = (struct relay_state){.pool = relay->pool};
 }
 

@@ -171,14 +171,11 @@ static enum exchange_outcome pass_response(struct worker *worker, struct record 
 static enum exchange_outcome both_directions(struct worker *worker, struct record *client,
                                              struct record **leg, int *moved)
 {
-    enum exchange_outcome outcome;
+    enum exchange_outcome outcome = EXCHANGE_GO_ON;
     int is_pending = 0;
 
     if (relay_seen(client)->flags & RELAY_TUNNEL)
         return tunnel_pass(worker, client, leg, moved);
-    outcome = pass_request(worker, client, *leg, moved);
-    if (outcome != EXCHANGE_GO_ON || exchange_seen(client)->step != EXCHANGE_RELAY)
-        return outcome;
     if (leg_seen(*leg)->step == LEG_CONNECTING) {
         const int failure = connect_leg(worker, client, *leg, &is_pending);
 
@@ -186,6 +183,11 @@ static enum exchange_outcome both_directions(struct worker *worker, struct recor
             return waiting_failed(worker, client, leg, (enum proxy_failure)(failure - 1),
                                   (struct slice){"", 0});
     }
+    /* Not before it is connected: what is passed on beyond the head could not be tried at another server. */
+    if (!is_pending)
+        outcome = pass_request(worker, client, *leg, moved);
+    if (outcome != EXCHANGE_GO_ON || exchange_seen(client)->step != EXCHANGE_RELAY)
+        return outcome;
     if (!is_pending) {
         *moved |= send_request(worker, client, *leg);
         outcome = pass_response(worker, client, leg, moved);

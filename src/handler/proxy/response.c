@@ -166,6 +166,8 @@ static enum step_result pass_final(struct pass *pass, const struct h1_response *
         head.length = (uint64_t)response->content_length;
     if (plan)
         head.edit_values = (struct slice){plan->bytes, plan->values_length};
+    if (head.framing == EXCHANGE_FRAMED_BY_END)
+        exchange->state->flags |= EXCHANGE_BY_END;
     if (head.framing == EXCHANGE_FRAMED_BY_END || pass->worker->is_draining ||
         (flags & EXCHANGE_BODY_UNREAD && response->status >= 400))
         exchange->state->flags |= EXCHANGE_CLOSE;

@@ -54,6 +54,19 @@ static struct slice plan_request(const struct relay_plan *plan)
     return (struct slice){plan->bytes + plan->values_length, plan->request_length};
 }
 
+void waiting_give_up_plan(struct exchange *exchange)
+{
+    const struct relay_plan *plan = relay_plan_of(exchange->worker, exchange->head);
+
+    if (!exchange->route)
+        exchange->edit_route = exchange_route(exchange->http, exchange->state);
+    if (plan)
+        exchange->edit_values = (struct slice){plan->bytes, plan->values_length};
+    if (exchange->head->plan_block && exchange->head->plan_block != exchange->plan_before)
+        conn_give_plan(exchange->worker, exchange->head->plan_block); /* nobody else knows of it */
+    exchange->head->plan_block = 0;
+}
+
 /* --- the queue: an index, so a death forgets the order in it --- */
 
 static void queue_put(struct worker *worker, const struct record *client)
@@ -128,6 +141,7 @@ static void answer(struct exchange *exchange, int status, struct slice reason)
     char memory[128];
     struct text field;
 
+    waiting_give_up_plan(exchange);
     text_init(&field, memory, sizeof memory);
     if (settings && !settings->hides_errors)
         text_add_f(&field, "Holdfast-Error: %.*s\r\n", (int)reason.length, reason.at);
@@ -144,8 +158,8 @@ static enum exchange_outcome end_with(struct worker *worker, struct record *clie
 
     waiting_forget(worker, client);
     exchange = exchange_begin(worker, client);
-    exchange.head->plan_block = 0;
     if (exchange.state->status) {
+        exchange.head->plan_block = 0;
         exchange.reason = reason;
         exchange.state->step = EXCHANGE_SEND;
         exchange.state->flags |= EXCHANGE_CLOSE | EXCHANGE_CUT;
@@ -234,7 +248,7 @@ static int find_server(struct worker *worker, const struct record *client, const
     result = pools_pick(proxy->pools, relay->pool, &wish, worker->now_ns, member, reason);
     if (result)
         return result;
-    result = leg_take(worker, *member, leg);
+    result = leg_take(worker, *member, relay->flags & RELAY_FRESH, leg);
     if (!result)
         return 0;
     pools_release(proxy->pools, *member);
@@ -358,8 +372,15 @@ enum exchange_outcome waiting_try(struct worker *worker, struct record *client)
 
 /* --- again --- */
 
+/* A connection that was kept and ended before any byte of an answer: that happens to every server, and is no failure. */
+static int is_stale(const struct record *leg, enum proxy_failure failure)
+{
+    return (failure == PROXY_CLOSED || failure == PROXY_RESET) && leg_seen(leg)->step == LEG_BUSY &&
+           leg_seen(leg)->flags & LEG_REUSED && leg->rx == leg_seen(leg)->answer_from;
+}
+
 /* Nothing of an answer was seen, and either nothing can have been executed or it may be twice (RFC 9110 section 9.2.2). */
-static int is_safe(const struct record *client, const struct record *leg)
+static int is_safe(const struct record *client, const struct record *leg, enum proxy_failure failure)
 {
     const struct leg_state *state = leg_seen(leg);
 
@@ -367,16 +388,17 @@ static int is_safe(const struct record *client, const struct record *leg)
         return 0;
     if (state->step == LEG_CONNECTING || leg->tx == state->request_from)
         return 1;
-    return state->flags & LEG_REUSED && relay_seen(client)->flags & RELAY_IDEMPOTENT;
+    return is_stale(leg, failure) && relay_seen(client)->flags & RELAY_IDEMPOTENT;
 }
 
-static int may_try_again(struct worker *worker, const struct record *client, const struct record *leg)
+static int may_try_again(struct worker *worker, const struct record *client, const struct record *leg,
+                         enum proxy_failure failure)
 {
     struct proxy *proxy = proxy_of(worker);
     const struct upstream_retries *retries = &proxy_pool(proxy, relay_seen(client)->pool)->retries;
     const uint64_t length = record_head(leg)->made - leg_seen(leg)->request_from;
 
-    if (!is_safe(client, leg) || length > ARENA_BLOCK_SIZE || !record_head(leg)->out_block ||
+    if (!is_safe(client, leg, failure) || length > ARENA_BLOCK_SIZE || !record_head(leg)->out_block ||
         relay_seen(client)->tries >= retries->tries)
         return 0;
     if (retries->within_ms &&
@@ -401,9 +423,13 @@ static int take_back(struct worker *worker, struct record *client, struct record
     }
     conn_copy_output(worker, record_head(leg), state->request_from, plan->bytes + plan->values_length);
     plan->request_length = (uint32_t)length;
-    plan->failure = (uint16_t)(failure + 1);
-    if (plan->tried_count < UPSTREAM_TRIES_MAX)
-        plan->tried[plan->tried_count++] = state->member;
+    if (is_stale(leg, failure)) { /* the same server may be asked again */
+        relay->flags |= RELAY_FRESH;
+    } else {
+        plan->failure = (uint16_t)(failure + 1);
+        if (plan->tried_count < UPSTREAM_TRIES_MAX)
+            plan->tried[plan->tried_count++] = state->member;
+    }
     relay->leg = 0;
     relay->leg_serial = 0;
     relay->due_ns = worker->now_ns + proxy_pool(proxy_of(worker), relay->pool)->queue_ms * NS_PER_MS;
@@ -434,13 +460,15 @@ enum exchange_outcome waiting_failed(struct worker *worker, struct record *clien
 
     if (!reason.length)
         reason = failures[failure].reason;
-    if (may_try_again(worker, client, *leg) && !take_back(worker, client, *leg, failure)) {
+    if (may_try_again(worker, client, *leg, failure) && !take_back(worker, client, *leg, failure)) {
         tell(worker, client, *leg, reason, "another_try");
     } else {
         tell(worker, client, *leg, reason, exchange_seen(client)->status ? "response_cut" : "error_answered");
         outcome = end_with(worker, client, failures[failure].status, reason);
     }
-    if (*leg)
+    if (*leg && is_stale(*leg, failure))
+        leg_dropped(worker, leg);
+    else if (*leg)
         leg_finished(worker, leg, failures[failure].outcome);
     return outcome;
 }
