@@ -409,6 +409,7 @@ def test_an_answer_that_is_followed_by_a_reset_is_whole(front, upstream):
             client.send("/", "POST", "Content-Length: 3\r\n", b"abc")
             answer = read_answer(client)
             assert (answer.status, answer.body) == (200, body), i
+            upstream.wait_for(lambda upstream, i=i: upstream.ended >= i + 2)  # the reset is there; its event need not be
     assert len(upstream.requests) == 20
 
 
