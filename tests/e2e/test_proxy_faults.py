@@ -11,7 +11,7 @@ import time
 import pytest
 from clients import Client, bytes_of, descriptors, request
 from proxied import ask, config, is_at_rest, read_answer, read_head, value
-from upstream import Upstream
+from upstream import Ended, Upstream
 
 pytestmark = pytest.mark.variants("hooks", "asan")
 
@@ -602,6 +602,23 @@ def test_a_client_that_goes_away_takes_its_upstream_connection_with_it(front, up
     never.set()
 
 
+def test_a_client_that_sends_no_more_of_its_body_gets_the_answer_that_was_on_its_way(front, upstream):
+    def script(call):
+        with pytest.raises(Ended):
+            call.read_body()
+        call.send(b"HTTP/1.1 413 Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig")
+        call.close()
+
+    upstream.script = script
+    server = front()
+    with Client(server) as client:
+        client.send("/", "POST", "Content-Length: 1000000\r\n", b"x" * 300_000)
+        client.socket.shutdown(socket.SHUT_WR)
+        answer = read_answer(client)
+        assert (answer.status, answer.body) == (413, b"big")
+        assert client.has_ended()
+
+
 def test_a_client_that_breaks_off_its_body_ends_the_request_upstream(front, upstream):
     ended = threading.Event()
 
@@ -619,3 +636,5 @@ def test_a_client_that_breaks_off_its_body_ends_the_request_upstream(front, upst
     client.close()
     assert ended.wait(10)
     assert upstream.executions["a"] == 0
+    assert told(server)["end"] == "client_closed"
+    assert "upstream_failed" not in server.log()

@@ -200,6 +200,9 @@ uint64_t request_hash(const struct exchange *exchange, const struct upstream_poo
 WARN_UNUSED int request_body_pass(struct worker *worker, struct record *client, struct record *leg,
                                   enum h1_refusal *refusal);
 
+/* 1 if the client sends no more, and its body is not whole. */
+int request_broke_off(const struct record *client);
+
 /* --- response.c --- */
 
 enum response_result {

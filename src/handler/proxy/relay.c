@@ -107,13 +107,24 @@ static enum exchange_outcome fill_client(struct worker *worker, struct record *c
     return EXCHANGE_CLOSED;
 }
 
-/* The client's request is not right, or not whole. */
-static enum exchange_outcome refuse(struct worker *worker, struct record *client, int error,
-                                    enum h1_refusal refusal)
+/* The client sends no more in the middle of its body; the server is told the same way, and may have answered already. A death
+ * before the flag is set does it again. */
+static int pass_broken_off(struct record *leg, uint32_t number)
+{
+    if (conn_has_output(leg, record_head(leg)))
+        return 0;
+    conn_shut(leg, number);
+    leg_state_in(record_begin(leg))->flags |= LEG_SEND_OVER;
+    record_commit(leg);
+    return 1;
+}
+
+/* The client's request is not right. */
+static enum exchange_outcome refuse(struct worker *worker, struct record *client, enum h1_refusal refusal)
 {
     struct exchange exchange;
 
-    if (error == ERR_CLOSED || exchange_seen(client)->status) {
+    if (exchange_seen(client)->status) {
         exchange_close(worker, client, LOG_END_CLIENT_CLOSED);
         return EXCHANGE_CLOSED;
     }
@@ -133,8 +144,10 @@ static enum exchange_outcome pass_request(struct worker *worker, struct record *
     enum h1_refusal refusal = H1_REFUSE_BAD_REQUEST_LINE;
     int result = request_body_pass(worker, client, leg, &refusal);
 
+    if (result == ERR_CLOSED)
+        result = pass_broken_off(leg, arena_number(&worker->arena, leg));
     if (result < 0)
-        return refuse(worker, client, result, refusal);
+        return refuse(worker, client, refusal);
     *moved |= result;
     return EXCHANGE_GO_ON;
 }

@@ -149,9 +149,10 @@ static int pass_by_chunks(struct pass *pass, enum h1_refusal *refusal)
 
 /* --- both --- */
 
-static int client_broke_off(const struct record *client)
+int request_broke_off(const struct record *client)
 {
-    return record_head(client)->end_of_input && !conn_input_length(client, record_head(client));
+    return exchange_seen(client)->flags & EXCHANGE_BODY_UNREAD && record_head(client)->end_of_input &&
+           !conn_input_length(client, record_head(client));
 }
 
 int request_body_pass(struct worker *worker, struct record *client, struct record *leg,
@@ -162,7 +163,7 @@ int request_body_pass(struct worker *worker, struct record *client, struct recor
 
     if (!(exchange_seen(client)->flags & EXCHANGE_BODY_UNREAD) || leg_seen(leg)->flags & LEG_SEND_OVER)
         return 0;
-    if (client_broke_off(client))
+    if (request_broke_off(client))
         return ERR_CLOSED;
     if (!conn_input_length(client, record_head(client)))
         return 0;

@@ -458,6 +458,11 @@ enum exchange_outcome waiting_failed(struct worker *worker, struct record *clien
 {
     enum exchange_outcome outcome = EXCHANGE_GO_ON;
 
+    if (request_broke_off(client)) { /* no server answers that */
+        exchange_close(worker, client, LOG_END_CLIENT_CLOSED);
+        *leg = NULL; /* it is nobody's now, and finds out when it is driven */
+        return EXCHANGE_CLOSED;
+    }
     if (!reason.length)
         reason = failures[failure].reason;
     if (may_try_again(worker, client, *leg, failure) && !take_back(worker, client, *leg, failure)) {
