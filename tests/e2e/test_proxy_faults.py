@@ -436,7 +436,7 @@ def test_an_idempotent_request_is_sent_once_more_when_a_reused_connection_ends(f
             answer = read_answer(client, method)
             assert answer.status == 200
     assert [upstream.executions[str(i)] for i in range(3)] == [1, 2, 2]
-    assert "reason=upstream_closed outcome=another_try" in server.log()
+    server.wait_for_log("reason=upstream_closed outcome=another_try")
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])

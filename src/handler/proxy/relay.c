@@ -113,7 +113,7 @@ static int pass_broken_off(struct record *leg, uint32_t number)
 {
     if (conn_has_output(leg, record_head(leg)))
         return 0;
-    conn_shut(leg, number);
+    conn_half_close(leg, number);
     leg_state_in(record_begin(leg))->flags |= LEG_SEND_OVER;
     record_commit(leg);
     return 1;
