@@ -46,14 +46,14 @@ static void forget_input(struct record *record)
     record_commit(record);
 }
 
-/* Without an answer: `status` 0. */
-static void fail(struct worker *worker, struct record *record)
+/* Without an answer. */
+static void fail(struct worker *worker, struct record *record, int error)
 {
     const uint32_t member = seen(record)->member;
 
     conn_close(worker, record);
     if (checked)
-        pools_report_check(checked, member, 0, worker->now_ns);
+        pools_report_check(checked, member, error, worker->now_ns);
 }
 
 static void succeed(struct worker *worker, struct record *record, int status)
@@ -65,7 +65,7 @@ static void succeed(struct worker *worker, struct record *record, int status)
     record_commit(record);
     if (!record->deadline_ns || record->deadline_ns > worker->now_ns + ENDING_NS)
         worker_set_deadline(worker, record, worker->now_ns + ENDING_NS);
-    pools_report_check(checked, seen(record)->member, (unsigned)status, worker->now_ns);
+    pools_report_check(checked, seen(record)->member, status, worker->now_ns);
 }
 
 /* --- the steps. 1: the next one can follow; 0: it waits, or the record is gone --- */
@@ -81,7 +81,7 @@ static int connect_member(struct worker *worker, struct record *record)
     if (!result)
         result = worker_connect(worker, record, (const struct sockaddr *)&address, length);
     if (result && result != ERR_AGAIN && result != ERR_BUSY) {
-        fail(worker, record);
+        fail(worker, record, result);
         return 0;
     }
     if (is_new && worker_register_again(worker, record)) {
@@ -135,6 +135,11 @@ static int receive(struct worker *worker, struct record *record)
     return record_head(record)->end_of_input ? 0 : result;
 }
 
+static int is_broken(int result)
+{
+    return result < 0 && result != ERR_AGAIN && result != ERR_BUSY && result != ERR_NO_MEMORY;
+}
+
 /* A server that takes no more of the request may have answered all the same. */
 static int ask(struct worker *worker, struct record *record)
 {
@@ -145,9 +150,12 @@ static int ask(struct worker *worker, struct record *record)
         succeed(worker, record, status);
         return 1;
     }
-    if (found < 0 || (received < 0 && received != ERR_AGAIN && received != ERR_NO_MEMORY) ||
-        (flushed && flushed != ERR_AGAIN && flushed != ERR_BUSY))
-        fail(worker, record);
+    if (found < 0)
+        fail(worker, record, found);
+    else if (is_broken(received))
+        fail(worker, record, received);
+    else if (is_broken(flushed))
+        fail(worker, record, flushed);
     return 0;
 }
 
@@ -200,7 +208,7 @@ static void check_expired(struct worker *worker, struct record *record)
     if (seen(record)->step == CHECK_ENDING)
         conn_close(worker, record);
     else
-        fail(worker, record);
+        fail(worker, record, ERR_TIMEOUT);
 }
 
 static void check_revived(struct worker *worker, struct record *record)

@@ -80,16 +80,21 @@ int pools_take_check(struct pools *pools, uint64_t now_ns, uint32_t *member,
     return 0;
 }
 
-static void tell_checked(const struct table_entry *entry, int is_down, unsigned status)
+static void tell_checked(const struct table_entry *entry, int is_down, int result)
 {
-    if (is_down)
-        log_event(LOG_WARN, LOG_EV_UPSTREAM_DOWN,
-                  "pool=\"%s\" server=\"%s\" address=\"%s\" reason=check status=%u next=\"it is not asked\"",
-                  entry->pool, entry->server, entry->address_text, status);
-    else
+    if (!is_down)
         log_event(LOG_INFO, LOG_EV_UPSTREAM_UP,
-                  "pool=\"%s\" server=\"%s\" address=\"%s\" reason=check status=%u", entry->pool,
-                  entry->server, entry->address_text, status);
+                  "pool=\"%s\" server=\"%s\" address=\"%s\" reason=check status=%d", entry->pool,
+                  entry->server, entry->address_text, result);
+    else if (result > 0)
+        log_event(LOG_WARN, LOG_EV_UPSTREAM_DOWN,
+                  "pool=\"%s\" server=\"%s\" address=\"%s\" reason=check status=%d next=\"it is not asked\"",
+                  entry->pool, entry->server, entry->address_text, result);
+    else
+        log_event(
+            LOG_WARN, LOG_EV_UPSTREAM_DOWN,
+            "pool=\"%s\" server=\"%s\" address=\"%s\" reason=check error=\"%s\" next=\"it is not asked\"",
+            entry->pool, entry->server, entry->address_text, err_text(result));
 }
 
 /* What requests told before is over once a check says that the server is there. */
@@ -103,7 +108,7 @@ static void lift(struct table_entry *entry, uint64_t now_ms)
     (void)atomic_compare_exchange_strong(&entry->passive, &seen, next);
 }
 
-void pools_report_check(struct pools *pools, uint32_t number, unsigned status, uint64_t now_ns)
+void pools_report_check(struct pools *pools, uint32_t number, int result, uint64_t now_ns)
 {
     const struct member *member = pools_member(pools, number);
     const uint64_t now_ms = now_ns / NS_PER_MS;
@@ -118,7 +123,7 @@ void pools_report_check(struct pools *pools, uint32_t number, unsigned status, u
     entry = table_entry(&pools->table, member->entry);
     if (!rules->path)
         return;
-    is_good = health_expects(rules, status);
+    is_good = result > 0 && health_expects(rules, (unsigned)result);
     atomic_fetch_add_explicit(&entry->checks, 1, memory_order_relaxed);
     if (!is_good)
         atomic_fetch_add_explicit(&entry->checks_failed, 1, memory_order_relaxed);
@@ -128,7 +133,7 @@ void pools_report_check(struct pools *pools, uint32_t number, unsigned status, u
         entry->up_since_ms = now_ms; /* before the word that makes it count */
     if (next != seen && atomic_compare_exchange_strong(&entry->check, &seen, next) &&
         health_is_down(next) != health_is_down(seen))
-        tell_checked(entry, health_is_down(next), status);
+        tell_checked(entry, health_is_down(next), result);
     if (is_good && !health_is_down(next))
         lift(entry, now_ms);
 }

@@ -4,6 +4,7 @@ servers; with workers that are killed."""
 import collections
 import itertools
 import json
+import random
 import socket
 import struct
 import threading
@@ -115,8 +116,8 @@ def test_a_check_sees_a_server_go_and_come_back_within_its_interval(start_server
     wait_for_state(server, one, check="up", state="up")
     assert one.checks[before] - one.started < 0.5 + 0.5, "a busy machine may be half a second late"
     assert set(ask(server, 10)) == {"one", "two"}
-    server.wait_for_log(f'event=upstream_down .*address="{one.address}" reason=check')
-    server.wait_for_log(f'event=upstream_up .*address="{one.address}" reason=check')
+    server.wait_for_log(f'event=upstream_down .*address="{one.address}" reason=check error=')
+    server.wait_for_log(f'event=upstream_up .*address="{one.address}" reason=check status=200')
 
 
 def test_many_workers_send_no_more_checks_than_one(start_server, one):
@@ -213,6 +214,37 @@ def test_a_server_that_is_down_stays_so_when_workers_are_killed(start_server, on
         revive(server, slot)
         assert ask(server, 10) == {"two": 10}
     assert told(server)[one.address]["state"] == "down" and not one.paths
+
+
+def test_checks_and_requests_reach_unix_sockets(start_server, folder):
+    with Upstream("one", path=folder / "one.sock") as one:
+        server = start(start_server, f"server {one.address}", "check /health every 100ms {\n fall 1\n }")
+        wait_for_state(server, one, check="up")
+        assert one.headers[0]["Host"] == "localhost" and ask(server, 3) == {"one": 3}
+        one.stop()
+        wait_for_state(server, one, check="down")
+        one.start()
+        wait_for_state(server, one, check="up")
+
+
+@pytest.mark.limit(120)
+def test_checks_are_made_while_workers_die_at_any_moment(start_server, folder, one, seed):
+    """A death may come at any point of a check: nothing is odd afterwards, nothing is left, and it goes on."""
+    lot = random.Random(seed)
+    one.padding = 200000  # its end is read, too
+    with Upstream("two", path=folder / "two.sock") as two:
+        server = start(start_server, f"server {one.address}", f"server {two.address}", "check /health every 100ms")
+        for _ in range(40):
+            one.wait_for(lambda u, n=len(one.checks): len(u.checks) > n, timeout=30)
+            time.sleep(lot.random() * 0.01)  # not for an event: the moment is drawn by lot
+            server.kill_worker(0)
+        before = len(one.checks), len(two.checks)
+        for upstream, count in zip((one, two), before):
+            upstream.wait_for(lambda u: len(u.checks) > count + 3, timeout=30)
+            wait_for_state(server, upstream, check="up", checks_failed=0, state="up")
+        worker = server.worker(0)
+        assert (worker["revivals"], worker["odd"], worker["crash_loops"]) == (40, 0, 0)
+        assert len([c for c in listed(server) if c["protocol"] == "check"]) <= 4
 
 
 # Names

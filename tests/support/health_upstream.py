@@ -6,12 +6,16 @@
         one.stop(); one.start()        # the same port; connections are reset
         one.paths, one.checks          # what came: paths, and when each check did (time.monotonic)
         one.most                       # requests under way at a time, at most
+        one.padding = 100000           # bytes behind the name
         one.gather = 4                 # each waits a moment until there are so many
 
 It answers anything but /health with its name."""
 
 import http.server
+import os
+import pathlib
 import socket
+import socketserver
 import struct
 import threading
 import time
@@ -22,12 +26,11 @@ GATHER_S = 0.02
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
 
     def do_GET(self):
         upstream = self.server.upstream
         status = upstream.began(self.path, dict(self.headers))
-        body = b"" if status == 204 else upstream.name.encode()
+        body = b"" if status == 204 else upstream.name.encode() + b" " * upstream.padding
         upstream.ended(self.path)  # before a byte of the answer is sent
         self.send_response(status)
         if status != 204:
@@ -53,14 +56,24 @@ class Listening(http.server.ThreadingHTTPServer):
         pass  # the peer has gone, or we have
 
 
+class ListeningUnix(Listening):
+    address_family = socket.AF_UNIX
+
+    def server_bind(self):
+        socketserver.TCPServer.server_bind(self)
+        os.chmod(self.server_address, 0o666)  # workers may be another user
+        self.server_name, self.server_port = "localhost", 0
+
+
 class Upstream:
-    def __init__(self, name, port=0, host="127.0.0.1"):
-        self.name, self.host, self.port = name, host, port
+    def __init__(self, name, port=0, host="127.0.0.1", path=None):
+        """`path`: a Unix socket instead."""
+        self.name, self.host, self.port, self.path = name, host, port, path
         self.news = threading.Condition()
         self.health = 200
         self.paths, self.headers, self.checks, self.connections = [], [], [], []
         self.is_held = self.checks_are_held = False
-        self.active = self.most = self.gather = 0
+        self.active = self.most = self.gather = self.padding = 0
         self.server = None
 
     def __enter__(self):
@@ -73,12 +86,16 @@ class Upstream:
 
     @property
     def address(self):
-        return f"{self.host}:{self.port}"
+        return f"unix:{self.path}" if self.path else f"{self.host}:{self.port}"
 
     def start(self):
-        self.server = Listening((self.host, self.port), Handler)
+        if self.path:
+            pathlib.Path(self.path).unlink(missing_ok=True)
+            self.server = ListeningUnix(str(self.path), Handler)
+        else:
+            self.server = Listening((self.host, self.port), Handler)
+            self.port = self.server.server_address[1]
         self.server.upstream = self
-        self.port = self.server.server_address[1]
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
         self.thread.start()
         self.started = time.monotonic()
@@ -90,6 +107,8 @@ class Upstream:
         self.server.server_close()
         self.thread.join()
         self.server = None
+        if self.path:
+            pathlib.Path(self.path).unlink()
         for connection in self.connections:
             try:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

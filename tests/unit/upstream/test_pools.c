@@ -324,7 +324,7 @@ static void a_server_that_fails_its_checks_is_down_until_one_is_good(void **stat
     member = member_of(one, 1);
     pools_report_check(one, member, 503, T0);
     assert_true(pools_is_up(one, member, T0));
-    pools_report_check(other, member, 0, T0);
+    pools_report_check(other, member, ERR_REFUSED, T0);
     assert_false(pools_is_up(one, member, T0));
     assert_int_equal(pools_pick(one, 0, &wish, T0, &none, &reason), ERR_UNREACHABLE);
     assert_true(slice_equals(reason, slice_of("no_server_up")));
