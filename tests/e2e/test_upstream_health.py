@@ -6,6 +6,7 @@ import itertools
 import json
 import random
 import socket
+import socketserver
 import struct
 import threading
 import time
@@ -214,6 +215,62 @@ def test_a_server_that_is_down_stays_so_when_workers_are_killed(start_server, on
         revive(server, slot)
         assert ask(server, 10) == {"two": 10}
     assert told(server)[one.address]["state"] == "down" and not one.paths
+
+
+class Scripted(socketserver.ThreadingTCPServer):
+    """Answers each connection with what `script` writes to its file."""
+    allow_reuse_address = daemon_threads = True
+
+    def __init__(self, script):
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self):
+                while self.rfile.readline() not in (b"\r\n", b""):
+                    pass
+                script(self)
+
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.address = "127.0.0.1:%d" % self.server_address[1]
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+
+    def handle_error(self, *_):
+        pass  # the peer has gone
+
+    def __exit__(self, *_):
+        self.shutdown()
+        self.server_close()
+
+
+def endless(handler):
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+    while True:
+        handler.wfile.write(b"x" * 65536)
+
+
+def never(handler):
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
+    handler.rfile.read()
+
+
+@pytest.mark.parametrize("state, script", [
+    ("up", lambda h: h.wfile.write(b"HTTP/1.1 103 Early\r\nLink: x\r\n\r\n" * 30 + b"HTTP/1.0 204 N\r\n\r\n")),
+    ("up", lambda h: h.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf")),
+    ("up", endless),
+    ("down", lambda h: h.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Len")),
+    ("down", lambda h: h.wfile.write(b"HTTP/1.1 103 Early\r\n\r\n")),
+    ("down", lambda h: h.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n")),
+    ("down", lambda h: h.wfile.write(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 20000)),
+    ("down", lambda h: None),
+    ("down", never),
+], ids=["interim", "half_a_body", "endless", "half_a_head", "interim_alone", "ssh", "too_large", "nothing", "silent"])
+def test_what_counts_as_an_answer_to_a_check(start_server, state, script):
+    with Scripted(script) as upstream:
+        server = start(start_server, f"server {upstream.address}",
+                       "check /health every 100ms {\n fall 2\n timeout 300ms\n }")
+        wait_for_state(server, upstream, check=state)
+        checks = told(server)[upstream.address]["checks"]
+        server.wait_for(lambda s: told(s)[upstream.address]["checks"] >= checks + 5)
+        assert told(server)[upstream.address]["check"] == state
+        assert len([c for c in listed(server) if c["protocol"] == "check"]) <= 14, "each has at most a second"
 
 
 def test_checks_and_requests_reach_unix_sockets(start_server, folder):
