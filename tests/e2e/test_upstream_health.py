@@ -367,6 +367,24 @@ def test_a_look_up_that_died_with_its_worker_is_done_again(start_server, names, 
     assert ask(server, 4) == {"one": 4}
 
 
+@pytest.mark.limit(90)
+def test_a_worker_that_becomes_keeper_loses_no_name_and_no_check(start_server, names, one):
+    names.misbehave("app.example", "silent")
+    one.hold(checks=True)
+    server = start(start_server, f"server app.example:{one.port}", f"server {one.address}",
+                   "check /health every 30s {\n timeout 30s\n }", top=f"resolver {names.address}")
+    assert names.wait_for_questions("app.example", 1)
+    one.wait_for(lambda u: u.checks)
+    server.kill(server.worker(0)["keeper_pid"])
+    server.wait_for(lambda s: (s.worker(0) or {}).get("takeovers") == 1)
+    one.release()
+    wait_for_state(server, one, check="up", checks=1)
+    assert ask(server, 3) == {"one": 3}
+    names.set("app.example", "A", ["127.0.0.1"])
+    names.set("app.example", "AAAA", [])
+    server.wait_for(lambda s: [n for n in s.status()["names"] if n["addresses"]], timeout=30)
+
+
 # Failures
 
 
