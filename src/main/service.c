@@ -142,9 +142,11 @@ static int service_housekeeping(struct worker *worker)
 {
     struct application *application = worker->application;
     const int has_files = files_housekeeping(&application->http);
-    const int has_upstreams = application->upkeep && upkeep_turn(application->upkeep);
 
-    return has_files || has_upstreams;
+    if (!application->pools)
+        return has_files;
+    proxy_recounted(worker);
+    return upkeep_turn(application->upkeep) || has_files;
 }
 
 const struct service holdfast_service = {

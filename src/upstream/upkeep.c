@@ -54,8 +54,7 @@ int upkeep_start(struct upkeep **out, struct worker *worker, struct pools *pools
         return result;
     check_set_pools(pools);
     upkeep->has_work = pools_tick(pools, worker->now_ns) != UINT64_MAX;
-    if (upkeep->has_work)
-        worker_keep_house(worker, worker->now_ns); /* connections of a former worker come first */
+    worker_keep_house(worker, worker->now_ns); /* connections of a former worker come first */
     return 0;
 }
 

@@ -9,7 +9,7 @@
 
 struct upkeep;
 
-/* Asks for housekeeping if the configuration has names or checks. `pools` and `config` are borrowed until upkeep_stop.
+/* Asks for housekeeping, once. `pools` and `config` are borrowed until upkeep_stop.
  * 0 or ERR_NO_MEMORY. */
 WARN_UNUSED int upkeep_start(struct upkeep **upkeep, struct worker *worker, struct pools *pools,
                              const struct upstream_config *config);

@@ -467,6 +467,34 @@ def test_a_limit_holds_over_all_workers_while_they_are_killed(start_server, one)
     wait_for_state(server, one, active=0)
 
 
+@pytest.mark.limit(120)
+def test_no_place_is_lost_when_clients_break_off_and_workers_are_killed(start_server, one, seed):
+    lot = random.Random(seed)
+    one.gather = 3
+    server = start(start_server, f"server {one.address} max 2", "queue 1000 for 30s", workers=2)
+    stop = threading.Event()
+
+    def break_off():
+        while not stop.is_set():
+            with Client(server) as client:
+                client.send("/")
+                with one.news:  # some before they are served, some after
+                    one.news.wait(lot.random() * 0.1)
+                client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    breaking = [Background(break_off) for _ in range(16)]
+    for slot in itertools.islice(itertools.cycle((0, 1)), 20):
+        before = len(one.paths)
+        one.wait_for(lambda u: len(u.paths) >= before + 10, timeout=30)
+        server.kill_worker(slot)
+    stop.set()
+    for background in breaking:
+        background.result()
+    wait_for_state(server, one, active=0)
+    one.gather = 0
+    assert ask(server, 20) == {"one": 20}
+
+
 def test_a_request_waits_for_a_place_and_gets_it(start_server, one):
     one.hold()
     server = start(start_server, f"server {one.address} max 1", "queue 10 for 20s", workers=2)

@@ -19,6 +19,11 @@ struct proxy *proxy_of(const struct worker *worker)
     return proxy;
 }
 
+void proxy_recounted(struct worker *worker)
+{
+    (void)proxy_of(worker);
+}
+
 struct proxy *proxy_in_revival(const struct worker *worker)
 {
     const struct http *http = worker->application;
