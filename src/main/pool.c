@@ -556,9 +556,8 @@ static const struct directive directives[] = {
                        .optional = 1,
                        .min = 1,
                        .max = DAY_MS}},
-        .doc = "How many requests of one worker may wait while every server is at its `max`, and for how "
-               "long. Others get "
-               "503.",
+        .doc = "How many requests of one worker may wait, and for how long: while every server is at its "
+               "`max`, or until the servers' names are found for the first time. Others get 503.",
         .example = "pool app {\n    server 127.0.0.1:3000 max 10\n    queue 100 for 2s\n}" SITE_OF_APP,
         .default_text = "`256 for 10s`",
         .apply = apply_queue,

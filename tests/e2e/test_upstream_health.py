@@ -513,15 +513,23 @@ def under_way(server):
     return [c["request"] for c in listed(server) if c["protocol"] == "http" and c["request"]]
 
 
-def test_who_waits_longest_is_served_first(start_server, one):
+@pytest.mark.parametrize("dies", [False, True], ids=["", "though_the_worker_dies"])
+def test_who_waits_longest_is_served_first(start_server, one, seed, dies):
     one.hold()
     server = start(start_server, f"server {one.address} max 1", "queue 10 for 20s")
-    asking = []
-    for i in range(8):
-        asking.append(Background(fetch, server, f"/{i}"))
+    clients = [Client(server) for _ in range(8)]
+    server.wait_for(lambda s: connections(s) == 8)
+    lot = random.Random(seed)
+    lot.shuffle(clients)
+    for i, client in enumerate(clients):
+        client.send(f"/{i}")
         server.wait_for(lambda s: len(under_way(s)) == i + 1)
+    if dies:
+        revive(server)
     one.release()
-    assert [background.result().status for background in asking] == [200] * 8
+    for client in clients:
+        assert client.answer().status == 200
+        client.close()
     assert one.paths == [f"/{i}" for i in range(8)]
 
 

@@ -67,22 +67,34 @@ void waiting_give_up_plan(struct exchange *exchange)
     exchange->head->plan_block = 0;
 }
 
-/* --- the queue: an index, so a death forgets the order in it --- */
+/* --- the queue: an index. Who began to wait first is due first, so a revival finds the order again --- */
+
+static uint64_t due_ns(struct worker *worker, uint32_t link)
+{
+    return relay_seen(arena_record(&worker->arena, link - 1))->due_ns;
+}
 
 static void queue_put(struct worker *worker, const struct record *client)
 {
     struct proxy *proxy = proxy_of(worker);
     const uint32_t number = arena_number(&worker->arena, client), pool = relay_seen(client)->pool;
+    uint32_t before = proxy->waiting_last[pool], after;
 
     if (proxy->marks[number] & PROXY_WAITS)
         return;
+    while (before && due_ns(worker, before) > relay_seen(client)->due_ns)
+        before = proxy->links[before - 1].before;
+    after = before ? proxy->links[before - 1].after : proxy->waiting_first[pool];
     proxy->marks[number] |= PROXY_WAITS;
-    proxy->links[number] = (struct proxy_link){.before = proxy->waiting_last[pool]};
-    if (proxy->waiting_last[pool])
-        proxy->links[proxy->waiting_last[pool] - 1].after = number + 1;
+    proxy->links[number] = (struct proxy_link){before, after};
+    if (before)
+        proxy->links[before - 1].after = number + 1;
     else
         proxy->waiting_first[pool] = number + 1;
-    proxy->waiting_last[pool] = number + 1;
+    if (after)
+        proxy->links[after - 1].before = number + 1;
+    else
+        proxy->waiting_last[pool] = number + 1;
     proxy->waiting_count[pool]++;
 }
 
