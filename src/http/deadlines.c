@@ -68,6 +68,12 @@ static int relay_wants_body(const struct record *record)
            !conn_input_length(record, record_head(record));
 }
 
+/* Whoever is slow there is nobody's business: the tunnel has an idle timeout of its own, with the other leg. */
+static int is_tunnel(const struct record *record)
+{
+    return exchange_seen(record)->step == EXCHANGE_RELAY && exchange_seen(record)->status == 101;
+}
+
 /* --- setting --- */
 
 static enum waiting_for waits_for(enum timing timing)
@@ -132,6 +138,11 @@ void deadline_plan(struct worker *worker, struct record *record, int received, i
     const struct http_config *config = http_of(worker)->config;
     const struct record_head *head = record_head(record);
 
+    if (is_tunnel(record)) {
+        worker_side(worker, record)->timing = TIMING_NONE;
+        record->deadline_ns = 0;
+        return;
+    }
     if (conn_has_output(record, head)) {
         set_timing(worker, record, TIMING_WRITE, config->write_timeout_ms, sent);
         return;
@@ -180,6 +191,8 @@ static enum timing timing_of(const struct record *record)
 
     if (step == EXCHANGE_LINGER)
         return TIMING_LINGER;
+    if (is_tunnel(record))
+        return TIMING_NONE;
     if (conn_has_output(record, head))
         return TIMING_WRITE;
     if (step == EXCHANGE_READ_BODY || (step == EXCHANGE_RELAY && relay_wants_body(record)))
