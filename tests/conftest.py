@@ -16,6 +16,7 @@ sys.path.insert(0, str(HERE / "support"))
 import holdfast  # noqa: E402
 
 VARIANT = os.environ.get("HOLDFAST_VARIANT", "release")
+SOAK = os.environ.get("HOLDFAST_SOAK") == "1"
 TIME_LIMIT_S = 60
 
 
@@ -25,8 +26,8 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(config, items):
     def fits(item):
-        mark = item.get_closest_marker("variants")
-        return mark is None or VARIANT in mark.args
+        mark, dear = item.get_closest_marker("variants"), item.get_closest_marker("dear")
+        return (mark is None or VARIANT in mark.args) and (dear is None or SOAK or VARIANT in dear.args)
 
     config.hook.pytest_deselected(items=[item for item in items if not fits(item)])
     items[:] = [item for item in items if fits(item)]
@@ -69,7 +70,7 @@ def variant():
 @pytest.fixture
 def is_soak():
     """Whether the long suites run whole."""
-    return os.environ.get("HOLDFAST_SOAK") == "1"
+    return SOAK
 
 
 @pytest.fixture

@@ -16,10 +16,11 @@ import holdfast
 from clients import word
 
 SOAK = os.environ.get("HOLDFAST_SOAK") == "1"
+BUILD = os.environ.get("HOLDFAST_VARIANT", "release")
 # How connections are accepted. Where a check takes a sample, it is not the first of them alone.
 ACCEPT = ["shared", "reuseport"] if SOAK else ["shared"]
 # The same where one mode is as dear as the other: in a check the release build takes the one, all others the other.
-ACCEPT_BY_BUILD = ACCEPT if SOAK else ["reuseport"] if os.environ.get("HOLDFAST_VARIANT", "release") == "release" else ["shared"]
+ACCEPT_BY_BUILD = ACCEPT if SOAK else ["reuseport"] if BUILD == "release" else ["shared"]
 TARGETS = ["127.0.0.1:{port}", "[::1]:{port}", "unix:{folder}/site.sock"]
 LOGGED = "access_log {folder}/every.log\n"
 VICTIM_CONFIG = """workers {workers}

@@ -9,7 +9,7 @@ import pytest
 from clients import deaths_told
 from killers import (Client, argument, monotonic_ns, parent, role_pids, signal_and_wait, wait_settled)
 
-pytestmark = [pytest.mark.variants("hooks", "release")]
+pytestmark = [pytest.mark.variants("hooks", "release"), pytest.mark.dear("release")]
 
 DEADLY = [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS]
 SMALL = "/small-012"  # 4096 bytes

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 from killers import Killing, long_or_short
 
-pytestmark = [pytest.mark.variants("hooks", "release"), pytest.mark.limit(120)]
+pytestmark = [pytest.mark.variants("hooks", "release"), pytest.mark.dear("release"), pytest.mark.limit(120)]
 
 SMALL = b"0123456789" * 100
 LARGE = bytes(range(256)) * 40000

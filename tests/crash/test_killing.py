@@ -17,7 +17,7 @@ def mix(hooks, variant, seed):
     """The clients of a load: the issue's own numbers in a soak, a fifth of them in a check."""
     part = 4 if variant == "asan" else 1
     mix = {"keepalive": long_or_short(500, 100) // part, "downloads": long_or_short(50, 10) // part, "fresh": 20,
-           "idle": 50, "seconds": long_or_short(60, 7), "seed": seed, "think_ms": long_or_short(400, 100)}
+           "idle": 50, "seconds": long_or_short(60, 5), "seed": seed, "think_ms": long_or_short(400, 100)}
     if hooks:
         mix["posts"] = long_or_short(50, 10) // part
     return mix
@@ -50,7 +50,7 @@ def check_nothing_is_left_open(server, before, memory_before=None):
         server.wait_for(lambda s: memory_kib(s) <= memory_before + server.slots * MEMORY_SPARE_KIB, 20)
 
 
-@pytest.mark.parametrize("accept", ["shared", "reuseport"])
+@pytest.mark.parametrize("accept", ACCEPT_BY_BUILD)
 def test_no_client_notices_that_workers_are_killed_every_50_ms(start_victim, mix, accept, variant,
                                                                record_property):
     server = start_victim(workers=2, accept=accept)
@@ -69,6 +69,7 @@ def test_no_client_notices_that_workers_are_killed_every_50_ms(start_victim, mix
     record_property("memory_kib", f"{memory_before} before, {memory_kib(server)} after")
 
 
+@pytest.mark.dear("hooks")
 @pytest.mark.parametrize("accept", ACCEPT)
 def test_no_client_notices_that_keepers_are_killed(start_victim, mix, seed, accept):
     server = start_victim(workers=2, accept=accept)
@@ -84,6 +85,7 @@ def test_no_client_notices_that_keepers_are_killed(start_victim, mix, seed, acce
     assert kills >= mix["seconds"] // 2, f"only {kills} keepers were killed"
 
 
+@pytest.mark.dear("release")
 @pytest.mark.parametrize("accept", ACCEPT)
 def test_no_client_notices_that_the_master_is_killed(start_victim, mix, accept):
     server = start_victim(workers=2, accept=accept)
@@ -121,6 +123,7 @@ def test_no_client_notices_that_workers_keepers_and_the_master_are_killed_in_tur
     wait_settled(server)
 
 
+@pytest.mark.dear("hooks")
 @pytest.mark.parametrize("accept", ACCEPT)
 def test_a_server_with_one_worker_survives_its_kills_too(start_victim, mix, accept):
     server = start_victim(workers=1, accept=accept)

@@ -88,7 +88,7 @@ def test_each_request_has_one_line_though_workers_are_killed_every_50_ms(start_v
     requesters = [Requester(server, number, kinds[number % 3:], paths_of(documents)) for number in range(8)]
     for requester in requesters:
         requester.start()
-    load = Load(server, keepalive=8, downloads=2, fresh=4, seconds=long_or_short(120, 6), seed=seed,
+    load = Load(server, keepalive=8, downloads=2, fresh=4, seconds=long_or_short(120, 4), seed=seed,
                 kill_worker=",".join(map(str, keepers(server))), kill_every_ms=50)
     result = load.finish()
     for requester in requesters:
@@ -107,6 +107,7 @@ def test_each_request_has_one_line_though_workers_are_killed_every_50_ms(start_v
     record_property("lines", f"{len(lines)} lines, {result['kills']} kills")
 
 
+@pytest.mark.dear("release")
 def test_each_request_has_one_line_though_keepers_are_killed(start_victim, documents):
     server = start_victim(workers=2, logs=False, top="access_log {folder}/access.json json\n")
     wait_settled(server)

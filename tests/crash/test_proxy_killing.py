@@ -8,7 +8,7 @@ import random
 
 import pytest
 from counting_upstream import GREETING, CountingUpstream, pattern
-from killers import (SOAK, Killing, Load, descriptor_counts, long_or_short, run_sweep, wait_settled)
+from killers import (BUILD, SOAK, Killing, Load, descriptor_counts, long_or_short, run_sweep, wait_settled)
 
 pytestmark = [pytest.mark.variants("hooks", "release", "asan"), pytest.mark.limit(3700 if SOAK else 100)]
 
@@ -69,7 +69,7 @@ def check_nothing_is_left(server, before):
     assert not [line for line in server.log().splitlines() if "event=revival_odd" in line or "event=crash" in line]
 
 
-@pytest.mark.parametrize("kind", ["tcp", "unix"])
+@pytest.mark.parametrize("kind", ["tcp", "unix"] if SOAK else ["unix"] if BUILD == "release" else ["tcp"])
 def test_neither_side_notices_that_workers_between_them_are_killed_every_50_ms(start_pair, kind, hooks, variant, seed,
                                                                               record_property):
     server = start_pair(kind)
@@ -77,7 +77,7 @@ def test_neither_side_notices_that_workers_between_them_are_killed_every_50_ms(s
     before = descriptor_counts(server)
     part = 4 if variant == "asan" else 1
     mix = {"keepalive": 50 // part, "downloads": 20 // part, "fresh": 50 // part, "idle": long_or_short(200, 50) // part,
-           "seconds": long_or_short(60, 7), "seed": seed, "think_ms": 100}
+           "seconds": long_or_short(60, 5), "seed": seed, "think_ms": 100}
     if hooks:
         mix["posts"] = 20 // part
     keepers = ",".join(str(worker["keeper_pid"]) for worker in status["workers"])
@@ -246,7 +246,7 @@ async def counts(address):
     return json.loads(body)
 
 
-@pytest.mark.parametrize("kind", ["tcp", "unix"])
+@pytest.mark.parametrize("kind", ["tcp", "unix"] if SOAK else ["tcp"] if BUILD == "release" else ["unix"])
 def test_uploads_event_streams_and_slow_downloads_go_on_and_are_executed_once(start_pair, folder, kind, variant, seed,
                                                                              record_property):
     with CountingUpstream(folder) as upstream:
@@ -255,7 +255,7 @@ def test_uploads_event_streams_and_slow_downloads_go_on_and_are_executed_once(st
         wait_settled(server)
         before = descriptor_counts(server)
         with Killing(server, seed) as killing:
-            done = asyncio.run(converse(server.port, long_or_short(60, 8), 4 if variant == "asan" else 1, seed))
+            done = asyncio.run(converse(server.port, long_or_short(60, 5), 4 if variant == "asan" else 1, seed))
         assert killing.kills > 20 and all(done.values()), f"{killing.kills} kills, {done}"
         executions = asyncio.run(counts(upstream.addresses["tcp"]))
         assert len(executions) == done["post"] + done["slow"]
@@ -264,17 +264,18 @@ def test_uploads_event_streams_and_slow_downloads_go_on_and_are_executed_once(st
         record_property("done", f"{done}, {killing.kills} kills")
 
 
-MODES = {"stop": (60, 1200), "step": (60, 800), "state": (60, 800), "revive": (60, 500)}
+# In a check: seconds, and more points than fit into them.
+SAMPLES = {"stop": (8, 1200), "step": (10, 800), "state": (13, 800), "revive": (14, 500)}
+IN_A_CHECK = {"hooks": [("tcp", mode) for mode in SAMPLES], "release": [("unix", "stop"), ("unix", "revive")]}
+SWEEPS = [(kind, mode) for kind in ("tcp", "unix") for mode in SAMPLES] if SOAK else IN_A_CHECK.get(BUILD, [])
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("kind", ["tcp", "unix"])
+@pytest.mark.variants("hooks", "release")
+@pytest.mark.parametrize("kind, mode", SWEEPS)
 def test_a_worker_may_die_anywhere_in_a_proxied_request(start_pair, kind, mode, hooks, seed, record_property):
-    if kind == "unix" and not SOAK and mode != "stop":
-        pytest.skip("a sample of TCP does in a check")
     server = start_pair(kind, workers=1, watchdog="10m")
     keeper = wait_settled(server)["workers"][0]["keeper_pid"]
-    seconds, sample = long_or_short(3500, 14), long_or_short(0, MODES[mode][1])
+    seconds, sample = long_or_short((3500, 0), SAMPLES[mode])
     totals = run_sweep("--keeper", keeper, "--target", server.targets[0], "--mode", mode, "--seed", seed, "--seconds", seconds,
                        *(["--sample", sample] if sample else []), *([] if hooks else ["--no-hooks"]), timeout=seconds + 60)
     assert totals["points"] >= 20

@@ -84,8 +84,7 @@ def test_a_master_that_hangs_is_replaced_and_its_end_is_told(start_server, folde
 
 
 @pytest.mark.variants("hooks")
-@pytest.mark.limit(90)
-@pytest.mark.variants("hooks")  # it waits for the loader's 20 seconds
+@pytest.mark.limit(90)  # it waits for the loader's 20 seconds
 def test_a_loader_that_hangs_is_ended_and_started_again(start_server, folder, build):
     trigger = folder / "hang"
     trigger.write_text("")
@@ -124,6 +123,7 @@ def counted(server):
     return found
 
 
+@pytest.mark.dear("hooks", "asan")
 @pytest.mark.limit(120)
 def test_many_kills_leave_no_zombie_and_no_descriptor(start_server, is_soak):
     masters = 20 if is_soak else 4  # from the fifth on, the anchor waits before it starts the next
@@ -136,7 +136,7 @@ def test_many_kills_leave_no_zombie_and_no_descriptor(start_server, is_soak):
     kill(settled(server)["workers"][1]["pid"])
     kill(settled(server)["master"]["pid"])
     before = counted(server)
-    for round_ in range(100):  # 200 workers, 20 keepers
+    for round_ in range(100 if is_soak else 40):  # two workers each, a keeper in every fifth
         for pid in pids_of(server, "worker"):
             kill(pid)
         until(lambda: len(pids_of(server, "worker")) == 2, "both workers are there again")

@@ -19,6 +19,7 @@ def workers(server):
     return [pid for pid, facts in holdfast.descendants(server.pid).items() if facts[1] == "holdfast-worker" and facts[2] != "Z"]
 
 
+@pytest.mark.dear("release")
 def test_a_log_that_nobody_reads_stops_nobody(folder, build):
     """Standard error is a small pipe, full after some lines: lines are dropped and counted, clients are served."""
     port, www = holdfast.free_port(), folder / "www"

@@ -8,10 +8,10 @@ import time
 import pytest
 from clients import Client, request
 
-pytestmark = [pytest.mark.variants("hooks", "release"), pytest.mark.alone, pytest.mark.limit(120)]
+pytestmark = [pytest.mark.variants("hooks", "release"), pytest.mark.dear("hooks"), pytest.mark.alone, pytest.mark.limit(120)]
 
 OTHERS = "127.0.0.2"  # slowhttptest comes from 127.0.0.1
-SECONDS = 8
+SECONDS = 5
 PIECE = 4096  # of a download, in each round
 
 CONFIG = """workers 1
