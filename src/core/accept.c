@@ -90,24 +90,37 @@ void worker_fill_record(struct worker *worker, struct record *record, uint8_t ki
 /* Unix sockets have no address to be counted by. */
 void worker_count_client(struct worker *worker, const struct record *record)
 {
-    const uint64_t limit = worker->settings->max_connections_per_client;
     struct conn_side *side = worker_side(worker, record);
-    uint32_t connections;
 
-    if (!limit || record->kind != RECORD_TCP_ACCEPTED)
-        return;
-    connections = clients_add(&worker->clients, clients_key(record->client_address));
-    side->is_counted = connections > 0;
-    side->is_over = connections > limit;
+    if (worker->settings->max_connections_per_client && record->kind == RECORD_TCP_ACCEPTED)
+        side->is_counted = clients_add(&worker->clients, clients_key(record->client_address)) > 0;
 }
 
 void worker_uncount_client(struct worker *worker, const struct record *record)
 {
     struct conn_side *side = worker_side(worker, record);
+    const uint64_t key = clients_key(record->client_address);
 
-    if (side->is_counted)
-        clients_remove(&worker->clients, clients_key(record->client_address));
+    if (!side->is_counted)
+        return;
     side->is_counted = 0;
+    clients_remove(&worker->clients, key);
+    crowd_leave(&worker->crowd, key, clients_count(&worker->clients, key));
+}
+
+/* Counts a new connection; one too many is not counted. */
+static void admit_client(struct worker *worker, const struct record *record)
+{
+    struct conn_side *side = worker_side(worker, record);
+    const uint64_t key = clients_key(record->client_address);
+
+    worker_count_client(worker, record);
+    if (!side->is_counted || !crowd_enter(&worker->crowd, key, clients_count(&worker->clients, key),
+                                          worker->settings->max_connections_per_client))
+        return;
+    side->is_counted = 0;
+    side->is_over = 1;
+    clients_remove(&worker->clients, key);
 }
 
 void worker_open_record(struct worker *worker, int fd, unsigned listener,
@@ -123,7 +136,7 @@ void worker_open_record(struct worker *worker, int fd, unsigned listener,
     worker_note_peer(record, client);
     /* A number that waits for its turn is in worker.again, whoever has it now. */
     *worker_side(worker, record) = (struct conn_side){.is_again = worker_side(worker, record)->is_again};
-    worker_count_client(worker, record);
+    admit_client(worker, record);
     worker->service->classes[record->class_tag]->opened(worker, record);
     record_set_life(record, RECORD_OPEN);
     arena_count_add(&page->connections, 1);

@@ -101,6 +101,11 @@ void clients_remove(struct clients *clients, uint64_t key)
     close_gap(clients, (size_t)(client - clients->places));
 }
 
+uint32_t clients_count(const struct clients *clients, uint64_t key)
+{
+    return clients->capacity ? find(clients, key)->connections : 0;
+}
+
 void clients_fini(struct clients *clients)
 {
     free(clients->places);

@@ -29,6 +29,8 @@ uint64_t clients_key(const uint8_t address[16]);
 uint32_t clients_add(struct clients *clients, uint64_t key);
 /* One connection less, of one that was added. */
 void clients_remove(struct clients *clients, uint64_t key);
+/* How many a client has. */
+uint32_t clients_count(const struct clients *clients, uint64_t key);
 void clients_fini(struct clients *clients);
 
 #endif

@@ -414,7 +414,7 @@ static int take_up_board(struct master *master)
 
 static int take_up_shared(struct master *master)
 {
-    const size_t size = master->service->shared_size;
+    const size_t size = CROWD_SHARED_SIZE(master->service->shared_size);
     int result = anchor_link_get(&master->anchor, "shared", &master->shared_fd);
 
     if (result == ERR_NOT_FOUND) {
@@ -445,7 +445,7 @@ static int take_up(struct master *master)
         result = take_up_state(master);
     if (!result)
         result = take_up_board(master);
-    if (!result && master->service->shared_size)
+    if (!result)
         result = take_up_shared(master);
     if (result)
         return result;

@@ -223,6 +223,7 @@ static void rebuild(struct revival *revival)
             record_set_life(record, RECORD_FREE); /* its descriptor is adopted below */
     }
     waiting_sort(&revival->worker->waiting, deadline_of, arena);
+    crowd_recount(&revival->worker->crowd, &revival->worker->clients); /* before anybody new is counted */
 }
 
 /* --- 3 reconcile --- */

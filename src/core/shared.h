@@ -1,7 +1,8 @@
 /* A memory that the classes of all workers share: one memfd of fixed size, all zero at first, that the anchor holds as
  * `shared` for as long as the server lives.
  *
- * core knows its size (service.shared_size) and nothing else of it. The master makes it once and gives it to every keeper as
+ * The first service.shared_size bytes are the classes', and core knows nothing of them; behind them lies core's own part
+ * (crowd.h). The master makes it once and gives it to every keeper as
  * FD_SHARED; each worker maps it (worker->shared). It outlives every master, worker and generation. Several processes write
  * to it at once, and each may be killed between any two instructions: who uses it says how that is settled, and what
  * another version of it would find.

@@ -196,7 +196,7 @@ static void worker_fini(struct worker *worker)
     (void)pool_stop(&worker->pool);
     worker->service->stop(worker);
     board_unmap(&worker->board);
-    shared_unmap(&worker->shared, worker->service->shared_size);
+    shared_unmap(&worker->shared, CROWD_SHARED_SIZE(worker->service->shared_size));
     timers_fini(&worker->timers);
     waiting_fini(&worker->waiting);
     clients_fini(&worker->clients);
@@ -264,12 +264,28 @@ static uint32_t place_on(const struct board *board, const struct arena_page *pag
     return place < 0 ? 0 : (uint32_t)place;
 }
 
+/* What nobody here uses need not be there. */
+static int worker_share(struct worker *worker)
+{
+    const size_t own_at = CROWD_AT(worker->service->shared_size);
+    int result = shared_map(FD_SHARED, CROWD_SHARED_SIZE(worker->service->shared_size), &worker->shared);
+
+    if (result)
+        return worker->service->shared_size || worker->settings->max_connections_per_client ? result : 0;
+    if (!worker->settings->max_connections_per_client)
+        return 0;
+    result = crowd_open(&worker->crowd, (char *)worker->shared + own_at, FD_SHARED, own_at, worker->place,
+                        worker->board);
+    if (!result && !worker->is_revived)
+        crowd_recount(&worker->crowd, &worker->clients);
+    return result;
+}
+
 static void worker_init(struct worker *worker, struct arena *arena, const struct service *service,
                         const struct core_settings *settings)
 {
     struct arena_core *core = arena->core;
     struct board *board = NULL;
-    void *shared = NULL;
     unsigned log = 0;
     int fresh, result;
 
@@ -282,8 +298,6 @@ static void worker_init(struct worker *worker, struct arena *arena, const struct
         arena_make_private(&worker->arena);
     fresh = core->epoll_fd < 0;
     (void)!board_map(FD_BOARD, 0, &board); /* without it only this worker is known */
-    if (service->shared_size && (result = shared_map(FD_SHARED, service->shared_size, &shared)))
-        worker_cannot_start(worker, "shared memory", result);
     while (!core->id_seed) /* once for the slot: ids that were made must be made again after a death */
         (void)!getrandom(&core->id_seed, sizeof core->id_seed, 0);
     /* Not id_seed, which made ids tell to everybody. */
@@ -302,7 +316,8 @@ static void worker_init(struct worker *worker, struct arena *arena, const struct
     worker->is_revived = !fresh;
     worker->board = board;
     worker->place = place_on(board, arena->page);
-    worker->shared = shared;
+    if ((result = worker_share(worker)))
+        worker_cannot_start(worker, "shared memory", result);
     if ((result = log_writer_start(worker, &log)))
         worker_cannot_start(worker, settings->logs[log], result);
     if ((result = service->start(worker, FD_SNAPSHOT)))

@@ -11,6 +11,7 @@
 #include "core/blocks.h"
 #include "core/board.h"
 #include "core/clients.h"
+#include "core/crowd.h"
 #include "core/log_writer.h"
 #include "core/settings.h"
 #include "core/waiting.h"
@@ -94,7 +95,7 @@ struct conn_side {
     uint8_t is_warming;         /* a pool thread reads what its file is to send next */
     uint8_t timing;             /* the class's: what the deadline is for */
     uint8_t is_counted;         /* among those of its client */
-    uint8_t is_over;            /* when it was accepted, its client had too many connections */
+    uint8_t is_over;            /* when it was accepted, its client had too many; it is not counted */
     uint64_t sent_seen;         /* bytes the peer had taken when it was last looked at (conn_drains) */
     uint64_t rate_since_ns;     /* the class's: since when a rate is measured … */
     uint64_t rate_from;         /* … and from how many bytes on */
@@ -111,6 +112,7 @@ struct worker {
     struct pool pool;
     struct waiting waiting;
     struct clients clients;
+    struct crowd crowd;
     struct log_writer logs;
     struct board *board;    /* owned mapping, read only, of all slots; NULL: there is none (tests) */
     uint32_t place;         /* of this slot on the board */
@@ -229,7 +231,7 @@ static inline struct conn_side *worker_side(struct worker *worker, const struct 
 
 /* --- for revival --- */
 
-/* Counts the connection among those of its client, where that is limited. */
+/* Counts the connection among those that its client has here, where that is limited. */
 void worker_count_client(struct worker *worker, const struct record *record);
 /* From now on it is none of those. */
 void worker_uncount_client(struct worker *worker, const struct record *record);

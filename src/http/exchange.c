@@ -500,7 +500,7 @@ void exchange_ready(struct worker *worker, struct record *record, unsigned event
 
 /* --- the rest of the class --- */
 
-/* Whoever is turned away no longer counts: while we linger, its client may come again. */
+/* Whoever is turned away is not counted: while we linger, its client may come again. */
 void exchange_opened(struct worker *worker, struct record *record)
 {
     struct record_head *head = record_begin(record);
@@ -508,8 +508,6 @@ void exchange_opened(struct worker *worker, struct record *record)
 
     *state_of(head) = (struct exchange_state){.step = EXCHANGE_READ_HEAD, .is_turned_away = is_over};
     record_commit(record);
-    if (is_over)
-        worker_uncount_client(worker, record);
     deadline_opened(worker, record);
 }
 

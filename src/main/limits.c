@@ -125,10 +125,10 @@ static const struct directive directives[] = {
         .contexts = AT_TOP,
         .arguments = {{.name = "N", .kind = CONF_COUNT, .min = 1, .max = 10000000, .words = WORDS("off")}},
         .doc =
-            "How many connections one worker holds at most from one IPv4 address, or from one IPv6 network "
-            "of "
-            "64 bits. Each worker counts its own. One more gets 503 at once and is closed. Not for servers "
-            "behind a proxy, where all connections come from one address.",
+            "How many connections all workers together hold at most from one IPv4 address, or from one IPv6 "
+            "network of 64 bits. One more gets 503 at once and is closed. Not for servers behind a proxy, "
+            "where all connections come from one address. Takes 1 MiB for each worker, enough for some "
+            "30000 clients at once; who comes beyond that is counted by each worker alone.",
         .example = "max_connections_per_client 100",
         .default_text = "`off`",
         .apply = apply_max_connections_per_client,
