@@ -18,6 +18,7 @@
     X(LISTENER_FAILED, listener_failed, "an address could not be bound")                                     \
     X(KERNEL_SELF_TEST, kernel_self_test, "the kernel's connection counters were tried on loopback")         \
     X(UPSTREAM_FAILED, upstream_failed, "a request could not be passed on to a server, or not to its end")   \
+    X(BUFFER_FAILED, buffer_failed, "there is no space to hold a body back, so it is streamed")              \
     X(READY, ready, "every worker of the generation accepts")                                                \
     X(NOTIFY_FAILED, notify_failed, "the service manager could not be told")                                 \
     X(KEEPER_STARTED, keeper_started, "a keeper has its arena and clones its worker")                        \

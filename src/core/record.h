@@ -63,7 +63,7 @@ struct record_head {
     uint64_t file_from;
     uint64_t file_offset;
     uint32_t plan_block; /* what a response of several parts consists of: block number + 1, or 0 */
-    uint32_t reserved_plan;
+    uint32_t spool; /* a file of the protocol's own, used once (worker_file_use): its descriptor + 1, or 0 */
     /* the protocol's own state; whose, says class_tag */
     _Alignas(8) unsigned char protocol[RECORD_PROTOCOL_BYTES];
 };

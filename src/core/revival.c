@@ -72,6 +72,7 @@ static void mark_used(const struct arena *arena, uint32_t end, uint8_t *used)
 
     for (uint32_t number = 0; number < limit && number < end; number++) {
         const struct record *record = &arena->records[number];
+        const uint32_t spool = record_head(record)->spool;
         int file = record_head(record)->file_fd;
 
         if (record->life == RECORD_FREE)
@@ -79,6 +80,8 @@ static void mark_used(const struct arena *arena, uint32_t end, uint8_t *used)
         used[number] = 1;
         if (record->life == RECORD_OPEN && file >= 0 && (uint32_t)file < end)
             used[file] = 1;
+        if (record->life == RECORD_OPEN && spool && spool <= end)
+            used[spool - 1] = 1;
     }
 }
 
@@ -200,6 +203,8 @@ static void rebuild_record(struct revival *revival, uint32_t number)
         timers_set(&worker->timers, number, record->deadline_ns);
     if (record_head(record)->file_fd >= 0)
         worker_file_use(worker, record_head(record)->file_fd);
+    if (record_head(record)->spool)
+        worker_file_use(worker, (int)record_head(record)->spool - 1);
     class_of(revival, record)->revived(worker, record);
 }
 

@@ -36,7 +36,8 @@ struct exchange exchange_begin(struct worker *worker, struct record *record)
                              .head = head,
                              .state = state_of(head),
                              .note_before = state_of(head)->note_block,
-                             .plan_before = head->plan_block};
+                             .plan_before = head->plan_block,
+                             .spool_before = head->spool};
 }
 
 struct record_head *exchange_with(struct exchange *exchange, struct record *partner)
@@ -76,6 +77,8 @@ void exchange_end(struct exchange *exchange)
     account_commit(exchange);
     if (exchange->plan_before && exchange->plan_before != exchange->head->plan_block)
         conn_give_plan(exchange->worker, exchange->plan_before);
+    if (exchange->spool_before && exchange->spool_before != exchange->head->spool)
+        worker_file_drop(exchange->worker, (int)exchange->spool_before - 1);
 }
 
 static uint32_t head_limit(const struct http *http)

@@ -147,9 +147,10 @@ struct exchange {
     /* For an answer outside of begin: whose header changes count, and the values that exchange_save_edits kept of them. */
     const struct http_route *edit_route;
     struct slice edit_values;
-    int responded;        /* in this transaction */
-    uint32_t note_before; /* the note's block, when the transaction began */
-    uint32_t plan_before; /* the plan's */
+    int responded;         /* in this transaction */
+    uint32_t note_before;  /* the note's block, when the transaction began */
+    uint32_t plan_before;  /* the plan's */
+    uint32_t spool_before; /* record_head.spool */
     /* another record whose spare head changes with this one (core/redo.h), or NULL */
     struct record *partner;
     struct record_head *partner_head;

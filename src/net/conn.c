@@ -149,7 +149,7 @@ int conn_reserve(struct worker *worker, struct record_head *head)
 
 void conn_copy_output(struct worker *worker, const struct record_head *head, uint64_t from, char *into)
 {
-    const size_t length = (size_t)(head->made - from), piece = in_one_piece(head->out_base, from, length);
+    const size_t length = (size_t)(conn_ring_end(head) - from), piece = in_one_piece(head->out_base, from, length);
 
     MUST(length <= ARENA_BLOCK_SIZE && head->out_block);
     memcpy(into, ring_at(worker, head->out_block, head->out_base, from), piece);
@@ -225,6 +225,8 @@ void conn_undo(struct worker *worker, const struct record_head *head, const stru
         worker_give_block(worker, head->plan_block);
     if (head->file_fd >= 0 && head->file_fd != kept->file_fd)
         worker_file_drop(worker, head->file_fd);
+    if (head->spool && head->spool != kept->spool)
+        worker_file_drop(worker, (int)head->spool - 1);
 }
 
 int conn_put_part(struct worker *worker, struct record *record, struct record_head *head, struct slice text,
@@ -392,9 +394,12 @@ void conn_reset(struct worker *worker, struct record *record)
 
 void conn_close(struct worker *worker, struct record *record)
 {
+    const uint32_t spool = record_head(record)->spool;
     int file = record_head(record)->file_fd;
 
     worker_close(worker, record);
     if (file >= 0)
         worker_file_drop(worker, file);
+    if (spool)
+        worker_file_drop(worker, (int)spool - 1);
 }

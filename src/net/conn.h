@@ -55,7 +55,12 @@ void conn_undo(struct worker *worker, const struct record_head *head, const stru
 WARN_UNUSED int conn_put_part(struct worker *worker, struct record *record, struct record_head *head,
                               struct slice text, uint64_t offset, uint64_t length);
 
-/* Bytes that conn_put took lie in the ring until others take their place: copies those of [from, made). At most
+/* Where the bytes end that come from the ring, and a file's begin. */
+static inline uint64_t conn_ring_end(const struct record_head *head)
+{
+    return head->file_fd >= 0 ? head->file_from : head->made;
+}
+/* Bytes that conn_put took lie in the ring until others take their place: copies those of [from, ring end). At most
  * ARENA_BLOCK_SIZE, and the block must still be there. */
 void conn_copy_output(struct worker *worker, const struct record_head *head, uint64_t from, char *into);
 /* Makes sure that conn_put will find its block. 0 or ERR_NO_MEMORY. */

@@ -34,7 +34,7 @@ pool app {
 }
 site 127.0.0.1:{port} {
     max_body off
-    proxy app
+    proxy app {how}
 }
 """
 
@@ -43,14 +43,14 @@ site 127.0.0.1:{port} {
 def start_pair(start_server, documents, hooks):
     """start_pair(kind, workers): a server of documents, and a proxy before it, which reaches it by TCP or a Unix socket."""
 
-    def start(kind="tcp", workers=2, watchdog="2s", upstream=None):
+    def start(kind="tcp", workers=2, watchdog="2s", upstream=None, how=""):
         behind = None
         if not upstream:
             behind = start_server(config=UPSTREAM.replace("{documents}", str(documents))
                                   .replace("{hooks}", "test_hooks on" if hooks else ""))
             upstream = f"127.0.0.1:{behind.port}" if kind == "tcp" else f"unix:{behind.folder}/upstream.sock"
         server = start_server(config=PROXY.replace("{workers}", str(workers)).replace("{upstream}", upstream)
-                              .replace("{watchdog}", watchdog))
+                              .replace("{watchdog}", watchdog).replace("{how}", how))
         server.slots, server.targets, server.behind = workers, [f"127.0.0.1:{server.port}"], behind
         return server
 
@@ -246,12 +246,20 @@ async def counts(address):
     return json.loads(body)
 
 
+HELD = {
+    "streamed": "",
+    "in files": "{\n        buffer request 40k file 1g\n        buffer response 40k file 1g\n    }",
+    "up to a limit": "{\n        buffer request 60k\n        buffer response 20k file 200k\n    }",
+}
+
+
 @pytest.mark.parametrize("kind", ["tcp", "unix"] if SOAK else ["tcp"] if BUILD == "release" else ["unix"])
-def test_uploads_event_streams_and_slow_downloads_go_on_and_are_executed_once(start_pair, folder, kind, variant, seed,
+@pytest.mark.parametrize("held", HELD if SOAK else ["streamed", "in files"] if BUILD == "release" else ["up to a limit"])
+def test_uploads_event_streams_and_slow_downloads_go_on_and_are_executed_once(start_pair, folder, kind, held, variant, seed,
                                                                              record_property):
     with CountingUpstream(folder) as upstream:
         folder.chmod(0o755)
-        server = start_pair(upstream=upstream.addresses[kind])
+        server = start_pair(upstream=upstream.addresses[kind], how=HELD[held])
         wait_settled(server)
         before = descriptor_counts(server)
         with Killing(server, seed) as killing:

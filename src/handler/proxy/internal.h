@@ -15,12 +15,12 @@
 /* In exchange_state.handler_state of the client's record, while its step is RELAY. */
 struct relay_state {
     uint32_t leg; /* number + 1 of the upstream's record; 0: waiting for a server, the plan has the request */
-    uint16_t pool; /* index in the configuration */
-    uint8_t tries; /* servers asked so far */
-    uint8_t flags; /* enum relay_flag */
-    uint64_t leg_serial;
-    uint64_t hash;   /* for the choice of a server */
-    uint64_t due_ns; /* while waiting: until when; the exchange's EXCHANGE_STREAM_DUE */
+    uint16_t pool;       /* index in the configuration */
+    uint8_t tries;       /* servers asked so far */
+    uint8_t flags;       /* enum relay_flag */
+    uint64_t leg_serial; /* without a leg: bytes of the request's body that the spool holds (buffer.c) */
+    uint64_t hash;       /* for the choice of a server */
+    uint64_t due_ns;     /* while waiting: until when; the exchange's EXCHANGE_STREAM_DUE */
 };
 _Static_assert(sizeof(struct relay_state) == sizeof(((struct exchange_state *)0)->handler_state) &&
                    offsetof(struct relay_state, due_ns) == EXCHANGE_STREAM_DUE * sizeof(uint64_t),
@@ -34,6 +34,7 @@ enum relay_flag {
     RELAY_TUNNEL = 32,     /* the server has agreed to it */
     RELAY_LAST_CHUNK = 16, /* "0" of the request is passed on: trailers follow */
     RELAY_FRESH = 64,      /* a connection that was kept has just ended: the next try makes one */
+    RELAY_GATHERS = 128,   /* the request's body is held back: no server is asked for yet */
 };
 
 /* In the client's plan_block: what has to be kept of the request. Exists only where it is needed. */
@@ -152,6 +153,7 @@ const struct upstream_pool *proxy_pool(const struct proxy *proxy, uint32_t pool)
     X(BROKE_OFF, 502, "upstream_broke_off", POOLS_BAD_ANSWER)                                                \
     X(BAD_ANSWER, 502, "upstream_bad_answer", POOLS_BAD_ANSWER)                                              \
     X(HEADER_TOO_LARGE, 502, "upstream_header_too_large", POOLS_BAD_ANSWER)                                  \
+    X(BUFFER_FAILED, 502, "buffer_write_failed", POOLS_OK)                                                   \
     X(LOST, 502, "upstream_lost", POOLS_OK)
 
 enum proxy_failure {
@@ -203,6 +205,23 @@ WARN_UNUSED int request_body_pass(struct worker *worker, struct record *client, 
 /* 1 if the client sends no more, and its body is not whole. */
 int request_broke_off(const struct record *client);
 
+/* The same into the client's spool, before there is a leg. Beside the above, ERR_NO_SPACE: no more is to be held back. */
+WARN_UNUSED int request_body_hold(struct worker *worker, struct record *client, enum h1_refusal *refusal);
+
+/* --- buffer.c: files that hold bytes on their way --- */
+
+struct buffer_limits {
+    uint64_t memory, file; /* bytes; 0: none */
+};
+/* Space for some more bytes behind the first `used` ones of a nameless file: their number, 0 if no more are to be held, or
+ * there is no space for them (which is logged). *fd: -1 if there is none yet; when it changes, the new file has the `used`
+ * bytes, and the caller takes a use of it (worker_file_use); the former one is the caller's to drop, after the commit. */
+uint32_t buffer_reserve(struct worker *worker, int *fd, uint64_t used, struct buffer_limits limits);
+/* Puts bytes there: the same bytes at the same place again after a death. 0 or ERR_IO. */
+WARN_UNUSED int buffer_write(int fd, uint64_t offset, struct slice bytes);
+/* Lets go of the file of a response, all of which is sent. */
+void buffer_settle(struct worker *worker, struct record *client);
+
 /* --- response.c --- */
 
 enum response_result {
@@ -223,6 +242,10 @@ enum exchange_outcome tunnel_pass(struct worker *worker, struct record *client, 
 
 /* In begin: binds the exchange to a server, or lets it wait for one, or answers. */
 void waiting_begin(struct exchange *exchange, struct slice request);
+/* In begin: no server is asked for before waiting_gathered. 1; 0: that cannot be, and nothing has changed. */
+WARN_UNUSED int waiting_hold(struct exchange *exchange, struct slice request);
+/* The body is whole, or as much of it as is held back: waiting_try may follow. */
+void waiting_gathered(struct worker *worker, struct record *client);
 /* A client without a leg: tries to get one. */
 enum exchange_outcome waiting_try(struct worker *worker, struct record *client);
 /* The try has failed: another server, or the error. */

@@ -197,8 +197,10 @@ void leg_settle(struct worker *worker, struct record *leg)
 {
     const struct record_head *now = record_head(leg);
     const int in_done = now->in_block && !conn_input_length(leg, now);
-    const int out_done = now->out_block && !conn_has_output(leg, now) && !may_need_request(leg);
+    const int out_done =
+        (now->out_block || now->file_fd >= 0) && !conn_has_output(leg, now) && !may_need_request(leg);
     const uint32_t in_block = now->in_block, out_block = now->out_block;
+    const int file = now->file_fd;
     struct record_head *head;
 
     if (!in_done && !out_done)
@@ -208,14 +210,17 @@ void leg_settle(struct worker *worker, struct record *leg)
         head->in_block = 0;
     if (out_done) {
         head->out_block = 0;
+        head->file_fd = -1;
         if (leg_state_in(head)->step != LEG_IDLE)
             leg_state_in(head)->flags |= LEG_NO_REPLAY;
     }
     record_commit(leg);
     if (in_done)
         worker_give_block(worker, in_block);
-    if (out_done)
+    if (out_done && out_block)
         worker_give_block(worker, out_block);
+    if (out_done && file >= 0)
+        worker_file_drop(worker, file);
 }
 
 /* --- deadlines --- */

@@ -93,7 +93,9 @@ static void proxy_begin(struct exchange *exchange)
                                                      (request->expect_continue ? RELAY_EXPECTS : 0) |
                                                      (proxy_upgrades(request) ? RELAY_UPGRADE : 0))};
     exchange->state->chunks.keep_trailers = 1;
-    waiting_begin(exchange, (struct slice){head.at, head.length});
+    if (!settings->buffer_request || !(exchange->state->flags & EXCHANGE_BODY_UNREAD) ||
+        !waiting_hold(exchange, (struct slice){head.at, head.length}))
+        waiting_begin(exchange, (struct slice){head.at, head.length});
 }
 
 static enum exchange_outcome proxy_relay(struct worker *worker, struct record *record)
@@ -111,6 +113,7 @@ static void proxy_detach(struct exchange *exchange)
     if (leg)
         worker_again(exchange->worker, leg);
     waiting_give_up_plan(exchange);
+    exchange->head->spool = 0;
     *relay = (struct relay_state){.pool = relay->pool};
 }
 

@@ -212,6 +212,47 @@ static enum exchange_outcome both_directions(struct worker *worker, struct recor
     return outcome;
 }
 
+/* 1 when the ring alone can hold the whole body: nothing has to be put aside. */
+static int fits_into_ring(const struct record *client)
+{
+    const struct exchange_state *state = exchange_seen(client);
+
+    return !(state->flags & EXCHANGE_CHUNKED_BODY) && !relay_seen(client)->leg_serial &&
+           state->body_left <= ARENA_BLOCK_SIZE;
+}
+
+/* The body of the request is taken in before a server is asked for. */
+static enum exchange_outcome gather(struct worker *worker, struct record *client)
+{
+    enum h1_refusal refusal = H1_REFUSE_BAD_REQUEST_LINE;
+    enum exchange_outcome outcome;
+    int result = 0, moved;
+
+    if (!fits_into_ring(client))
+        result = request_body_hold(worker, client, &refusal);
+    else if (conn_input_length(client, record_head(client)) >= exchange_seen(client)->body_left)
+        result = ERR_NO_SPACE;
+    else if (record_head(client)->end_of_input)
+        result = ERR_CLOSED;
+    if (result == ERR_NO_SPACE || (result > 0 && !(exchange_seen(client)->flags & EXCHANGE_BODY_UNREAD))) {
+        waiting_gathered(worker, client);
+        return EXCHANGE_GO_ON;
+    }
+    if (result == ERR_CLOSED) {
+        exchange_close(worker, client, LOG_END_CLIENT_CLOSED);
+        return EXCHANGE_CLOSED;
+    }
+    if (result < 0)
+        return refuse(worker, client, refusal);
+    moved = result;
+    outcome = flush_client(worker, client, &moved);
+    if (outcome == EXCHANGE_GO_ON)
+        outcome = fill_client(worker, client, &moved);
+    if (outcome == EXCHANGE_GO_ON && !moved)
+        outcome = EXCHANGE_REST;
+    return outcome;
+}
+
 enum exchange_outcome relay_pass(struct worker *worker, struct record *client)
 {
     struct record *leg = leg_of(worker, client);
@@ -219,6 +260,8 @@ enum exchange_outcome relay_pass(struct worker *worker, struct record *client)
     uint64_t tx, rx;
     int moved = 0;
 
+    if (!leg && relay_seen(client)->flags & RELAY_GATHERS)
+        return gather(worker, client);
     if (!leg)
         return waiting_try(worker, client);
     tx = leg->tx;

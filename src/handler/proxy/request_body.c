@@ -8,20 +8,36 @@
 
 struct pass {
     struct exchange exchange; /* the client's transaction */
-    struct record *leg;
+    struct record *leg;       /* NULL: the body is held back, in the client's spool */
     struct record_head *head; /* the leg's spare */
     uint32_t given_up;        /* block to give back after the commit */
-    int moved;
+    uint32_t spool_room;      /* bytes */
+    int moved, write_failed;
 };
 
 static uint32_t room(const struct pass *pass)
 {
-    return conn_room(pass->leg, pass->head);
+    return pass->leg ? conn_room(pass->leg, pass->head) : pass->spool_room;
+}
+
+static void put_aside(struct pass *pass, struct slice bytes)
+{
+    struct relay_state *relay = relay_state_in(pass->exchange.state);
+
+    MUST(bytes.length <= pass->spool_room);
+    pass->write_failed |= buffer_write((int)pass->exchange.head->spool - 1, relay->leg_serial, bytes) != 0;
+    relay->leg_serial += bytes.length;
+    pass->spool_room -= (uint32_t)bytes.length;
+    pass->moved = 1;
 }
 
 /* Blocks were reserved, room was looked at: it cannot fail. */
 static void put(struct pass *pass, struct slice bytes)
 {
+    if (!pass->leg) {
+        put_aside(pass, bytes);
+        return;
+    }
     MUST(!conn_put(pass->exchange.worker, pass->leg, pass->head, bytes));
     pass->moved = 1;
 }
@@ -36,7 +52,7 @@ static void body_ends(struct pass *pass)
 
 static int moves_whole(const struct pass *pass, uint64_t available)
 {
-    return available >= MOVE_MIN && available <= pass->exchange.state->body_left &&
+    return pass->leg && available >= MOVE_MIN && available <= pass->exchange.state->body_left &&
            !conn_has_output(pass->leg, pass->head);
 }
 
@@ -155,6 +171,14 @@ int request_broke_off(const struct record *client)
            !conn_input_length(client, record_head(client));
 }
 
+static int pass_some(struct pass *pass, enum h1_refusal *refusal)
+{
+    if (pass->exchange.state->flags & EXCHANGE_CHUNKED_BODY)
+        return pass_by_chunks(pass, refusal);
+    pass_by_length(pass);
+    return 0;
+}
+
 int request_body_pass(struct worker *worker, struct record *client, struct record *leg,
                       enum h1_refusal *refusal)
 {
@@ -171,10 +195,7 @@ int request_body_pass(struct worker *worker, struct record *client, struct recor
     pass.head = exchange_with(&pass.exchange, leg);
     if (conn_reserve(worker, pass.head))
         return 0; /* memory is short: tried again with the next event, or its deadline comes */
-    if (pass.exchange.state->flags & EXCHANGE_CHUNKED_BODY)
-        result = pass_by_chunks(&pass, refusal);
-    else
-        pass_by_length(&pass);
+    result = pass_some(&pass, refusal);
     if (result || !pass.moved) {
         conn_undo(worker, pass.head, record_head(leg));
         return result;
@@ -183,4 +204,47 @@ int request_body_pass(struct worker *worker, struct record *client, struct recor
     if (pass.given_up)
         worker_give_block(worker, pass.given_up);
     return 1;
+}
+
+/* 1 when there is room in the spool, which may be a new one. */
+static int make_room(struct pass *pass)
+{
+    struct record_head *head = pass->exchange.head;
+    const struct http_proxy *settings = proxy_settings(&pass->exchange);
+    const uint64_t used = relay_state_in(pass->exchange.state)->leg_serial;
+    int fd = (int)head->spool - 1;
+
+    if (!settings)
+        return 0;
+    pass->spool_room =
+        buffer_reserve(pass->exchange.worker, &fd, used,
+                       (struct buffer_limits){settings->buffer_request, settings->buffer_request_file});
+    if (!pass->spool_room)
+        return 0;
+    if (fd != (int)head->spool - 1) {
+        worker_file_use(pass->exchange.worker, fd);
+        head->spool = (uint32_t)fd + 1;
+    }
+    return 1;
+}
+
+int request_body_hold(struct worker *worker, struct record *client, enum h1_refusal *refusal)
+{
+    struct pass pass = {.leg = NULL};
+    int result;
+
+    if (request_broke_off(client))
+        return ERR_CLOSED;
+    if (!conn_input_length(client, record_head(client)))
+        return 0;
+    pass.exchange = exchange_begin(worker, client);
+    if (!make_room(&pass))
+        return ERR_NO_SPACE;
+    result = pass_some(&pass, refusal);
+    if (!result && pass.moved && !pass.write_failed) {
+        exchange_end(&pass.exchange);
+        return 1;
+    }
+    conn_undo(worker, pass.exchange.head, record_head(client));
+    return result ? result : pass.write_failed ? ERR_NO_SPACE : 0;
 }

@@ -16,7 +16,8 @@ struct pass {
     struct record_head *head; /* the leg's spare */
     struct leg_state *state;  /* in it */
     uint32_t given_up;        /* block to give back after the commit */
-    int moved, is_complete;
+    uint32_t spool_room;      /* bytes that the client's file takes in this transaction */
+    int moved, is_complete, write_failed;
     enum proxy_failure failure;
     struct slice reason;
 };
@@ -216,11 +217,28 @@ static enum step_result pass_head(struct pass *pass)
 
 static uint32_t room(const struct pass *pass)
 {
-    return conn_room(pass->exchange.record, pass->exchange.head);
+    return pass->exchange.head->file_fd >= 0 ? pass->spool_room
+                                             : conn_room(pass->exchange.record, pass->exchange.head);
+}
+
+/* In RELAY a file of the client's is one that buffer_reserve made: it grows at its end. */
+static void put_aside(struct pass *pass, struct slice bytes)
+{
+    struct record_head *head = pass->exchange.head;
+
+    MUST(bytes.length <= pass->spool_room);
+    pass->write_failed |=
+        buffer_write(head->file_fd, head->file_offset + (head->made - head->file_from), bytes) != 0;
+    head->made += bytes.length;
+    pass->spool_room -= (uint32_t)bytes.length;
 }
 
 static void put(struct pass *pass, struct slice bytes)
 {
+    if (pass->exchange.head->file_fd >= 0) {
+        put_aside(pass, bytes);
+        return;
+    }
     MUST(!conn_put(pass->worker, pass->exchange.record, pass->exchange.head, bytes));
 }
 
@@ -333,6 +351,30 @@ static enum step_result pass_to_end(struct pass *pass)
     return STEP_MOVED;
 }
 
+/* What the client does not take at once goes into a file, if the route says so. */
+static void make_room(struct pass *pass)
+{
+    struct record_head *head = pass->exchange.head;
+    const struct http_proxy *settings = proxy_settings(&pass->exchange);
+    const uint64_t used = head->file_fd >= 0 ? head->file_offset + (head->made - head->file_from) : 0;
+    int fd = head->file_fd;
+
+    if (!settings || !settings->buffer_response || !(pass->state->flags & LEG_ANSWERED) ||
+        (fd < 0 && !conn_has_output(pass->exchange.record, head)))
+        return;
+    pass->spool_room =
+        buffer_reserve(pass->worker, &fd, used,
+                       (struct buffer_limits){settings->buffer_response, settings->buffer_response_file});
+    if (!pass->spool_room)
+        return;
+    if (head->file_fd < 0) {
+        conn_put_file(pass->worker, head, fd, 0, 0);
+    } else if (fd != head->file_fd) {
+        worker_file_use(pass->worker, fd);
+        head->file_fd = fd;
+    }
+}
+
 static enum step_result pass_some(struct pass *pass)
 {
     if (!(pass->state->flags & LEG_ANSWERED))
@@ -361,6 +403,7 @@ static void complete(struct pass *pass)
 
     state->step = EXCHANGE_SEND;
     pass->exchange.head->plan_block = 0;
+    pass->exchange.head->spool = 0;
     if (state->flags & EXCHANGE_BODY_UNREAD)
         state->flags |= EXCHANGE_CLOSE;
     memset(state->handler_state, 0, sizeof state->handler_state);
@@ -373,9 +416,12 @@ enum response_result response_pass(struct worker *worker, struct record *client,
     struct pass pass = {.worker = worker, .leg = *leg};
     const struct record_head *seen = record_head(*leg);
     enum step_result result = STEP_NONE;
+    int file_before;
 
     if (!conn_input_length(*leg, seen) && !seen->end_of_input)
         return RESPONSE_NOTHING;
+    buffer_settle(worker, client);
+    file_before = record_head(client)->file_fd;
     pass.exchange = exchange_begin(worker, client);
     pass.head = exchange_with(&pass.exchange, *leg);
     pass.state = leg_state_in(pass.head);
@@ -383,9 +429,12 @@ enum response_result response_pass(struct worker *worker, struct record *client,
         worker_again_later(worker, client);
         return RESPONSE_NOTHING;
     }
+    make_room(&pass);
     while (!pass.is_complete && (result = pass_some(&pass)) == STEP_MOVED)
         pass.moved = 1;
-    if (!pass.moved) {
+    if (pass.write_failed)
+        result = bad(&pass, PROXY_BUFFER_FAILED, (struct slice){"", 0});
+    if (!pass.moved || pass.write_failed) {
         conn_undo(worker, pass.exchange.head, record_head(client));
         *failure = pass.failure;
         *reason = pass.reason;
@@ -396,6 +445,8 @@ enum response_result response_pass(struct worker *worker, struct record *client,
     exchange_end(&pass.exchange);
     if (pass.given_up)
         worker_give_block(worker, pass.given_up);
+    if (file_before >= 0 && record_head(client)->file_fd != file_before)
+        worker_file_drop(worker, file_before);
     if (!pass.is_complete)
         return RESPONSE_MOVED;
     leg_finished(worker, leg, POOLS_OK);

@@ -170,6 +170,7 @@ static enum exchange_outcome end_with(struct worker *worker, struct record *clie
 
     waiting_forget(worker, client);
     exchange = exchange_begin(worker, client);
+    exchange.head->spool = 0;
     if (exchange.state->status) {
         exchange.head->plan_block = 0;
         exchange.reason = reason;
@@ -217,6 +218,7 @@ static int bind_leg(struct exchange *exchange, struct record *leg, uint32_t memb
     struct record_head *head = exchange_with(exchange, leg);
     struct leg_state *state = leg_state_in(head);
     const int is_reused = state->step == LEG_IDLE;
+    const uint64_t held = relay->leg ? 0 : relay->leg_serial;
 
     exchange->failed_with = unbind_leg;
     *state = (struct leg_state){
@@ -232,6 +234,12 @@ static int bind_leg(struct exchange *exchange, struct record *leg, uint32_t memb
         .until_ns = until_ns(exchange, pool)};
     if (conn_put(exchange->worker, leg, head, request))
         return ERR_NO_MEMORY;
+    if (held) {
+        conn_put_file(exchange->worker, head, (int)exchange->head->spool - 1, 0, held);
+        /* The rest follows when the file is through. */
+        if (exchange->state->flags & EXCHANGE_BODY_UNREAD)
+            state->flags |= LEG_NO_REPLAY;
+    }
     relay->leg = arena_number(&exchange->worker->arena, leg) + 1;
     relay->leg_serial = leg->serial;
     relay->tries++;
@@ -339,6 +347,41 @@ void waiting_begin(struct exchange *exchange, struct slice request)
         answer(exchange, 503, reason);
 }
 
+/* --- a body is held back first --- */
+
+int waiting_hold(struct exchange *exchange, struct slice request)
+{
+    struct relay_state *relay = relay_state_in(exchange->state);
+    struct relay_plan *plan;
+
+    if (save_values(exchange) || !(plan = take_plan(exchange)))
+        return 0;
+    if (request.length > plan_room(plan))
+        return 0;
+    if (relay->flags & RELAY_EXPECTS && conn_put(exchange->worker, exchange->record, exchange->head,
+                                                 SLICE_LITERAL("HTTP/1.1 100 Continue\r\n\r\n")))
+        return 0;
+    memcpy(plan->bytes + plan->values_length, request.at, request.length);
+    plan->request_length = (uint32_t)request.length;
+    relay->flags = (uint8_t)((relay->flags & ~RELAY_EXPECTS) | RELAY_GATHERS);
+    exchange->state->step = EXCHANGE_RELAY;
+    return 1;
+}
+
+void waiting_gathered(struct worker *worker, struct record *client)
+{
+    const struct proxy *proxy = proxy_of(worker);
+    const struct upstream_pool *pool = proxy_pool(proxy, relay_seen(client)->pool);
+    struct exchange exchange = exchange_begin(worker, client);
+    struct relay_state *relay = relay_state_in(exchange.state);
+
+    relay->flags &= (uint8_t)~RELAY_GATHERS;
+    relay->due_ns = worker->now_ns; /* no place in the queue: not even a moment */
+    if (proxy->waiting_count[relay->pool] < pool->queue)
+        relay->due_ns += pool->queue_ms * NS_PER_MS;
+    exchange_end(&exchange);
+}
+
 /* --- later --- */
 
 /* Nobody is left to be asked: what the last one did says more than that. */
@@ -408,7 +451,7 @@ static int may_try_again(struct worker *worker, const struct record *client, con
 {
     struct proxy *proxy = proxy_of(worker);
     const struct upstream_retries *retries = &proxy_pool(proxy, relay_seen(client)->pool)->retries;
-    const uint64_t length = record_head(leg)->made - leg_seen(leg)->request_from;
+    const uint64_t length = conn_ring_end(record_head(leg)) - leg_seen(leg)->request_from;
 
     if (!is_safe(client, leg, failure) || length > ARENA_BLOCK_SIZE || !record_head(leg)->out_block ||
         relay_seen(client)->tries >= retries->tries)
@@ -427,7 +470,7 @@ static int take_back(struct worker *worker, struct record *client, struct record
     struct relay_state *relay = relay_state_in(exchange.state);
     const struct leg_state *state = leg_seen(leg);
     struct relay_plan *plan = take_plan(&exchange);
-    const size_t length = (size_t)(record_head(leg)->made - state->request_from);
+    const size_t length = (size_t)(conn_ring_end(record_head(leg)) - state->request_from);
 
     if (!plan || length > plan_room(plan)) {
         conn_undo(worker, exchange.head, record_head(client));
@@ -443,7 +486,7 @@ static int take_back(struct worker *worker, struct record *client, struct record
             plan->tried[plan->tried_count++] = state->member;
     }
     relay->leg = 0;
-    relay->leg_serial = 0;
+    relay->leg_serial = record_head(leg)->made - conn_ring_end(record_head(leg));
     relay->due_ns = worker->now_ns + proxy_pool(proxy_of(worker), relay->pool)->queue_ms * NS_PER_MS;
     exchange_end(&exchange);
     return 0;
