@@ -295,9 +295,14 @@ static const struct directive directives[] = {
                        .min = 1,
                        .max = FILE_MAX}},
         .repeat = 1,
-        .doc = "Takes in the whole `request`, or the whole `response`, before it is passed on: up to this "
-               "size in memory, "
-               "then in a file of at most `file`. A longer one is streamed from there on.",
+        .doc =
+            "`request`: takes in the whole body before a server is asked, up to this size in memory, or in a "
+            "file of at most `file` (in `/var/tmp`, without a name); a longer one is streamed from there on. "
+            "`response`: takes in what the client does not take at once, within the same limits, so that a "
+            "slow "
+            "client does not hold the server's connection. Without space bodies are streamed, and the log "
+            "says "
+            "so (`buffer_failed`).",
         .example = IN_A_PROXY("buffer request 64k file 1g"),
         .default_text = "both are streamed",
         .apply = apply_buffer,

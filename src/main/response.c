@@ -350,7 +350,7 @@ static const struct directive directives[] = {
             "the client prefers, in this order. `on`: the usual types of text. Otherwise the media types, "
             "such as "
             "`text/html` or `text/*`. A file is compressed once and kept for a while, 64 MiB of them in each "
-            "worker; files above 4 MiB are sent as they are.",
+            "worker; files above 4 MiB are sent as they are. Answers of a `proxy` pass as they come.",
         .example = IN_A_SITE("compress on"),
         .default_text = "`off`",
         .apply = apply_compress,

@@ -149,7 +149,8 @@ int conn_reserve(struct worker *worker, struct record_head *head)
 
 void conn_copy_output(struct worker *worker, const struct record_head *head, uint64_t from, char *into)
 {
-    const size_t length = (size_t)(conn_ring_end(head) - from), piece = in_one_piece(head->out_base, from, length);
+    const size_t length = (size_t)(conn_ring_end(head) - from),
+                 piece = in_one_piece(head->out_base, from, length);
 
     MUST(length <= ARENA_BLOCK_SIZE && head->out_block);
     memcpy(into, ring_at(worker, head->out_block, head->out_base, from), piece);
