@@ -91,6 +91,12 @@ def framed(data, is_chunked):
     return b"%x\r\n%s\r\n" % (len(data), data) if is_chunked else data
 
 
+def revive(server):
+    revivals = server.worker(0)["revivals"]
+    server.kill_worker(0)
+    server.wait_for(lambda s: (s.worker(0) or {}).get("revivals") == revivals + 1)
+
+
 @pytest.mark.parametrize("is_chunked", [False, True], ids=["by length", "in chunks"])
 @pytest.mark.parametrize("limits", ["400k", "20k file 1m"])
 @pytest.mark.parametrize("body", [b"small", BODY], ids=["small", "large"])
@@ -112,7 +118,7 @@ def test_the_body_that_is_held_back_survives_workers(start_server, upstream):
         send_framed(client, "/", BODY, False)
         for at in range(0, len(BODY), 50000):
             client.sendall(BODY[at:at + 50000])
-            server.kill_worker(0)
+            revive(server)
         assert serve_one(upstream) == ("/", BODY)
         assert client.recv(100).startswith(b"HTTP/1.1 200 ")
 
@@ -191,7 +197,7 @@ def test_a_slow_client_does_not_hold_the_connection_to_the_server(start_server, 
                 assert read_head(stream)[0] == "GET /other HTTP/1.1"
                 connection.sendall(OK_AND_STAY)
                 assert other.recv(100).startswith(b"HTTP/1.1 200 ")
-        server.kill_worker(0)
+        revive(server)
         answer_stream = client.makefile("rb")
         _, fields = read_head(answer_stream)
         got.update(read_body(answer_stream, fields))
