@@ -65,7 +65,7 @@ def test_status_as_json_has_every_field_that_the_documentation_names(start_serve
         fetch(server)
     status = settled(server)
     assert set(status) == {"version", "generation", "uptime_s", "phase", "drain", "anchor", "master", "counters_trusted",
-                           "workers", "listeners"}
+                           "workers", "listeners", "pools", "names"}
     assert status["phase"] == "run" and status["generation"] == 1 and status["counters_trusted"] is True
     assert status["anchor"] == {"pid": server.pid} and set(status["master"]) == {"pid", "started"}
     assert 0 < status["uptime_s"] < 60

@@ -9,16 +9,13 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* What a deadline is for (conn_side.timing). */
-enum leg_timing {
-    LEG_TIMING_NONE,
-    LEG_TIMING_CONNECT,
-    LEG_TIMING_SEND,
-    LEG_TIMING_FIRST,
-    LEG_TIMING_BETWEEN,
-    LEG_TIMING_IDLE,
-    LEG_TIMING_TUNNEL
-};
+/* A worker that dies may have changed what is awaited and not yet its deadline: so that says itself what it is for, and
+ * leg_plan sees that it is for something else. */
+void leg_set_deadline(struct worker *worker, struct record *leg, enum leg_timing timing, uint64_t deadline_ns)
+{
+    worker_side(worker, leg)->timing = (uint8_t)timing;
+    worker_set_deadline(worker, leg, deadline_ns ? (deadline_ns & ~(uint64_t)LEG_TIMING_BITS) | timing : 0);
+}
 
 /* --- who belongs to whom --- */
 
@@ -165,7 +162,6 @@ void leg_dropped(struct worker *worker, struct record **leg)
     if (may_be_kept(worker, *leg)) {
         leg_settle(worker, *leg);
         idle_put(worker, *leg);
-        worker_side(worker, *leg)->timing = LEG_TIMING_IDLE;
         worker_set_deadline(worker, *leg, worker->now_ns + proxy_pool(proxy, pool)->keepalive_ms * NS_PER_MS);
         *leg = NULL;
     } else {
@@ -290,13 +286,12 @@ void leg_plan(struct worker *worker, struct record *leg, const struct record *cl
 
     if (side->timing == timing && !restart)
         return;
-    side->timing = (uint8_t)timing;
     ms = timeout_ms(worker, client, timing);
     if (ms)
         deadline_ns = worker->now_ns + ms * NS_PER_MS;
     if (until_ns && (!deadline_ns || until_ns < deadline_ns))
         deadline_ns = until_ns;
-    worker_set_deadline(worker, leg, deadline_ns);
+    leg_set_deadline(worker, leg, timing, deadline_ns);
 }
 
 enum proxy_failure leg_timeout(const struct worker *worker, const struct record *leg)
@@ -369,7 +364,7 @@ static void leg_revived(struct worker *worker, struct record *leg)
     const struct record *client = leg_client(worker, leg);
 
     tunnel_revived(worker, leg);
-    worker_side(worker, leg)->timing = (uint8_t)timing_of(leg, client);
+    worker_side(worker, leg)->timing = leg->deadline_ns & LEG_TIMING_BITS;
     if (client) {
         pools_recount(proxy->pools, leg_seen(leg)->member);
         proxy->marks[arena_number(&worker->arena, leg)] |= PROXY_HOLDS;
