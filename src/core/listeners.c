@@ -271,10 +271,13 @@ void listener_choose_queues(int fd, uint64_t wanted, unsigned count)
 {
     struct sock_filter code[2 + 2 * CORE_WORKERS_MAX + 1] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)SKF_AD_OFF + SKF_AD_RANDOM)};
-    struct sock_fprog program = {.filter = code, .len = 2};
+    struct sock_fprog program;
     const int unused = 0;
     uint32_t queues = 0;
 
+    memset(&program, 0, sizeof program); /* the gap in it, too: the kernel is handed all of it */
+    program.filter = code;
+    program.len = 2;
     for (unsigned queue = 0; queue < count; queue++) {
         if (!(wanted >> queue & 1))
             continue;
