@@ -70,6 +70,7 @@ def test_requests_go_round_by_weight_and_are_counted(start_server, upstreams):
     assert address in text and "ejections" in text
 
 
+@pytest.mark.variants("hooks", "release", "asan")  # a plain fork outlives no death
 def test_a_server_that_refuses_is_put_aside_and_a_workers_death_changes_nothing(start_server, upstreams):
     nobody = free_port()
     server = start_server(workers=1, site=TO_APP,
