@@ -13,7 +13,7 @@ from clients import Client, bytes_of, descriptors, request
 from proxied import ask, config, is_at_rest, read_answer, read_head, value
 from upstream import Ended, Upstream
 
-pytestmark = pytest.mark.variants("hooks", "asan")
+pytestmark = [pytest.mark.variants("hooks", "asan"), pytest.mark.dear("hooks")]
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -16,7 +16,7 @@ from clients import Client, fetch
 from health_upstream import Upstream
 from name_server import NameServer
 
-pytestmark = pytest.mark.variants("hooks", "release")
+pytestmark = [pytest.mark.variants("hooks", "release"), pytest.mark.dear("release")]
 
 
 @pytest.fixture
