@@ -2,6 +2,7 @@
 looking at processes without asking the server."""
 
 import json
+import multiprocessing
 import os
 import pathlib
 import random
@@ -9,7 +10,6 @@ import re
 import signal
 import socket
 import subprocess
-import threading
 import time
 
 import holdfast
@@ -93,12 +93,19 @@ class Load:
 # Kills beside a test
 
 
-class Killing(threading.Thread):
-    """Kills workers at moments drawn by lot, as long as it is entered; `kills` counts them."""
+class Killing:
+    """Kills workers at moments drawn by lot, as long as it is entered; `kills` counts them. In a process of its own: a test
+    that is busy itself would leave a thread no time."""
 
     def __init__(self, server, seed):
-        super().__init__(daemon=True)
-        self.server, self.random, self.kills, self.is_over = server, random.Random(seed), 0, threading.Event()
+        context = multiprocessing.get_context("fork")
+        self.server, self.random, self.is_over = server, random.Random(seed), context.Event()
+        self.count = context.Value("i", 0)
+        self.process = context.Process(target=self.run, daemon=True)
+
+    @property
+    def kills(self):
+        return self.count.value
 
     def run(self):
         while not self.is_over.wait(self.random.uniform(0.001, 0.05)):
@@ -106,17 +113,17 @@ class Killing(threading.Thread):
                 if word(pid, 1) == "keeper" and holdfast.descendants(pid):
                     try:
                         os.kill(next(iter(holdfast.descendants(pid))), signal.SIGKILL)
-                        self.kills += 1
+                        self.count.value += 1
                     except (ProcessLookupError, StopIteration):
                         pass
 
     def __enter__(self):
-        self.start()
+        self.process.start()
         return self
 
     def __exit__(self, *_):
         self.is_over.set()
-        self.join()
+        self.process.join()
 
 
 # Sweeps

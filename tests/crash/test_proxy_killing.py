@@ -214,7 +214,7 @@ class Tunnel:
 
 async def tunnel(port, seconds, part, seed):
     until = asyncio.get_running_loop().time() + seconds
-    tunnels = [Tunnel(port, f"tunnel{i}", random.Random(f"{seed}{i}"), i % 10 == 0) for i in range(long_or_short(100, 30) // part)]
+    tunnels = [Tunnel(port, f"tunnel{i}", random.Random(f"{seed}{i}"), i % 10 == 0) for i in range(100 // part)]
     await asyncio.gather(*(one.talk(until) for one in tunnels))
     return sum(one.tunnels for one in tunnels), sum(one.echoed for one in tunnels)
 
@@ -228,7 +228,7 @@ def test_upgraded_connections_lose_no_byte_when_workers_are_killed(start_pair, f
         before = descriptor_counts(server)
         with Killing(server, seed) as killing:
             tunnels, echoed = asyncio.run(tunnel(server.port, long_or_short(60, 6), 4 if variant == "asan" else 1, seed))
-        assert killing.kills > 3 and tunnels >= 7 and echoed > 1_000_000
+        assert killing.kills > 20 and tunnels >= 25 and echoed > 1_000_000
         check_nothing_is_left(server, before)
         record_property("echoed", f"{tunnels} tunnels, {echoed} bytes, {killing.kills} kills")
 
@@ -264,7 +264,7 @@ def test_uploads_event_streams_and_slow_downloads_go_on_and_are_executed_once(st
         before = descriptor_counts(server)
         with Killing(server, seed) as killing:
             done = asyncio.run(converse(server.port, long_or_short(60, 5), 4 if variant == "asan" else 1, seed))
-        assert killing.kills > 3 and all(done.values()), f"{killing.kills} kills, {done}"
+        assert killing.kills > 20 and all(done.values()), f"{killing.kills} kills, {done}"
         executions = asyncio.run(counts(upstream.addresses["tcp"]))
         assert len(executions) == done["post"] + done["slow"]
         assert set(executions.values()) == {1}
