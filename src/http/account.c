@@ -107,13 +107,6 @@ static uint16_t log_number(const struct exchange *exchange)
     return settings ? settings->access_log : 0;
 }
 
-static struct slice field_of(const struct h1_head *request, struct slice name)
-{
-    const struct h1_field *field = h1_field_find(request, name);
-
-    return field ? field->value : (struct slice){"", 0};
-}
-
 static struct slice client_of(const struct record *record, char *memory, size_t size)
 {
     struct sockaddr_storage address = {0};
@@ -173,8 +166,8 @@ static void begin_line(const struct exchange *exchange, struct text *before, str
         request.host = exchange->request->host;
         request.method = exchange->request->method_text;
         request.target = exchange->request->target;
-        request.referer = field_of(exchange->request, SLICE_LITERAL("Referer"));
-        request.user_agent = field_of(exchange->request, SLICE_LITERAL("User-Agent"));
+        request.referer = h1_field_value(exchange->request, SLICE_LITERAL("Referer"));
+        request.user_agent = h1_field_value(exchange->request, SLICE_LITERAL("User-Agent"));
     }
     if (format == ROUTE_LOG_JSON)
         request.trace = trace_of(exchange, trace);

@@ -470,12 +470,7 @@ void exchange_ready(struct worker *worker, struct record *record, unsigned event
 {
     struct conn_side *side = worker_side(worker, record);
 
-    if (events & READY_IN)
-        side->readable = 1;
-    if (events & READY_OUT)
-        side->writable = 1;
-    if (events & READY_TO_THE_END)
-        side->read_to_the_end = 1;
+    conn_note_events(side, events);
     /* In a tunnel both sides may have sent their FIN, with bytes before it that nobody has read yet. */
     if (events & READY_GONE && exchange_seen(record)->step == EXCHANGE_RELAY &&
         exchange_seen(record)->status != 101) {

@@ -160,7 +160,8 @@ void conn_copy_output(struct worker *worker, const struct record_head *head, uin
 int conn_move(const struct record *from_record, struct record_head *from, const struct record *to_record,
               struct record_head *to, uint32_t *given_up)
 {
-    if (conn_has_output(to_record, to) || to->file_fd >= 0 || !from->in_block)
+    if (conn_has_output(to_record, to) || to->file_fd >= 0 || !from->in_block ||
+        conn_input_length(from_record, from) < CONN_MOVE_MIN)
         return ERR_BUSY;
     *given_up = to->out_block;
     to->out_block = from->in_block;

@@ -19,6 +19,14 @@
  * block; ERR_RESET and others when the connection is gone. */
 WARN_UNUSED int conn_fill(struct worker *worker, struct record *record);
 
+/* Notes what an event says of the socket. For conn_class.ready. */
+static inline void conn_note_events(struct conn_side *side, unsigned events)
+{
+    side->readable |= (events & READY_IN) != 0;
+    side->writable |= (events & READY_OUT) != 0;
+    side->read_to_the_end |= (events & READY_TO_THE_END) != 0;
+}
+
 /* The input from `taken` on, as far as it lies in one piece. Borrowed until the next conn_fill. */
 struct slice conn_input(struct worker *worker, const struct record *record, const struct record_head *head);
 /* The whole input in one piece: in the ring, or copied into memory of the worker when it wraps around. Borrowed until
@@ -66,8 +74,10 @@ void conn_copy_output(struct worker *worker, const struct record_head *head, uin
 /* Makes sure that conn_put will find its block. 0 or ERR_NO_MEMORY. */
 WARN_UNUSED int conn_reserve(struct worker *worker, struct record_head *head);
 /* All input of one connection becomes output of another, together with its block: nothing is copied. Both heads are spares
- * that are committed together; `to` has nothing waiting, or else it is ERR_BUSY. *given_up is the block to give back after the commit (worker_give_block),
- * or 0. */
+ * that are committed together. ERR_BUSY, and nothing has changed, if `to` has something waiting, or for fewer than
+ * CONN_MOVE_MIN bytes: those are copied, a block is worth more than that. *given_up is the block to give back after the
+ * commit (worker_give_block), or 0. */
+#define CONN_MOVE_MIN 4096u
 WARN_UNUSED int conn_move(const struct record *from_record, struct record_head *from,
                           const struct record *to_record, struct record_head *to, uint32_t *given_up);
 

@@ -2,8 +2,6 @@
 
 #include <sys/socket.h>
 
-#define MOVE_MIN 4096u /* fewer bytes are copied: a block is worth more than that */
-
 uint64_t tunnel_move(struct worker *worker, const struct record *from, struct record_head *from_head,
                      const struct record *to, struct record_head *to_head, uint32_t *given_up)
 {
@@ -13,10 +11,12 @@ uint64_t tunnel_move(struct worker *worker, const struct record *from, struct re
     *given_up = 0;
     if (!available || to_head->shut)
         return 0;
-    if (available >= MOVE_MIN && !conn_move(from, from_head, to, to_head, given_up))
+    if (!conn_move(from, from_head, to, to_head, given_up))
         return available;
-    if (conn_reserve(worker, to_head))
+    if (conn_reserve(worker, to_head)) {
+        worker_again_later(worker, arena_record(&worker->arena, arena_number(&worker->arena, from)));
         return 0;
+    }
     input = conn_input(worker, from, from_head);
     if (input.length > conn_room(to, to_head))
         input.length = conn_room(to, to_head);

@@ -150,6 +150,8 @@ WARN_UNUSED int h1_head_parse(const char *bytes, uint32_t length, struct h1_head
 
 /* The first field of that name (any case), or NULL. Borrowed from the head or the array. */
 const struct h1_field *h1_field_find(const struct h1_head *head, struct slice name);
+/* Its value, or empty. */
+struct slice h1_field_value(const struct h1_head *head, struct slice name);
 const struct h1_field *h1_fields_find(const struct h1_field *fields, uint32_t count, struct slice name);
 
 /* Takes the next element off a comma-separated list (RFC 9110 section 5.6.1): 1, and *element without the

@@ -154,6 +154,13 @@ const struct h1_field *h1_field_find(const struct h1_head *head, struct slice na
     return h1_fields_find(head->fields, head->field_count, name);
 }
 
+struct slice h1_field_value(const struct h1_head *head, struct slice name)
+{
+    const struct h1_field *field = h1_field_find(head, name);
+
+    return field ? field->value : (struct slice){"", 0};
+}
+
 int h1_list_next(struct slice *rest, struct slice *element)
 {
     const char *at = rest->at, *end = rest->at + rest->length, *from, *to;

@@ -189,8 +189,7 @@ static void check_ready(struct worker *worker, struct record *record, unsigned e
 {
     struct conn_side *side = worker_side(worker, record);
 
-    side->readable |= (events & READY_IN) != 0;
-    side->read_to_the_end |= (events & READY_TO_THE_END) != 0;
+    conn_note_events(side, events);
     /* A death came before anybody was named; or nobody is there any more. */
     if (!checked || !pools_has_member(checked, seen(record)->member)) {
         conn_close(worker, record);

@@ -320,12 +320,7 @@ static void leg_ready(struct worker *worker, struct record *leg, unsigned events
     struct conn_side *side = worker_side(worker, leg);
     struct record *client = leg_client(worker, leg);
 
-    if (events & READY_IN)
-        side->readable = 1;
-    if (events & READY_OUT)
-        side->writable = 1;
-    if (events & READY_TO_THE_END)
-        side->read_to_the_end = 1;
+    conn_note_events(side, events);
     if (client) {
         worker_turn_to(worker, client);
         exchange_drive(worker, client);
@@ -336,6 +331,15 @@ static void leg_ready(struct worker *worker, struct record *leg, unsigned events
         if (idle_has_ended(leg, arena_number(&worker->arena, leg)))
             idle_close(worker, leg);
     }
+}
+
+/* A leg without a client. */
+static void end_alone(struct worker *worker, struct record *leg)
+{
+    if (leg_seen(leg)->step == LEG_IDLE)
+        idle_close(worker, leg);
+    else
+        leg_dropped(worker, &leg);
 }
 
 static void leg_expired(struct worker *worker, struct record *leg)
@@ -350,10 +354,8 @@ static void leg_expired(struct worker *worker, struct record *leg)
         (void)waiting_failed(worker, client, &leg, leg_timeout(worker, leg), (struct slice){"", 0});
         if (client->life == RECORD_OPEN)
             exchange_drive(worker, client);
-    } else if (leg_seen(leg)->step == LEG_IDLE) {
-        idle_close(worker, leg);
     } else {
-        leg_dropped(worker, &leg);
+        end_alone(worker, leg);
     }
 }
 
@@ -380,6 +382,8 @@ static void leg_blamed(struct worker *worker, struct record *leg)
     if (client) {
         worker_turn_to(worker, client);
         exchange_blamed(worker, client); /* which lets go of the leg */
+    } else {
+        end_alone(worker, leg);
     }
 }
 
@@ -392,10 +396,8 @@ static void leg_abandon(struct worker *worker, struct record *leg)
         (void)waiting_failed(worker, client, &leg, PROXY_LOST, (struct slice){"", 0});
         if (client->life == RECORD_OPEN)
             worker_again(worker, client);
-    } else if (leg_seen(leg)->step == LEG_IDLE) {
-        idle_close(worker, leg);
     } else {
-        leg_dropped(worker, &leg);
+        end_alone(worker, leg);
     }
 }
 

@@ -46,13 +46,6 @@ const struct upstream_pool *proxy_pool(const struct proxy *proxy, uint32_t pool)
 
 /* --- the handler --- */
 
-static struct slice value_of(const struct h1_head *request, struct slice name)
-{
-    const struct h1_field *field = h1_field_find(request, name);
-
-    return field ? field->value : (struct slice){"", 0};
-}
-
 /* RFC 9110 section 9.2.2. */
 static int is_idempotent(enum h1_method method)
 {
@@ -66,7 +59,7 @@ static int ends_here(const struct h1_head *request)
     uint64_t left;
 
     return (request->method == H1_OPTIONS || request->method == H1_TRACE) &&
-           !slice_to_u64(value_of(request, SLICE_LITERAL("Max-Forwards")), &left) && !left;
+           !slice_to_u64(h1_field_value(request, SLICE_LITERAL("Max-Forwards")), &left) && !left;
 }
 
 static void proxy_begin(struct exchange *exchange)

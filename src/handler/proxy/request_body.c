@@ -4,7 +4,6 @@
 #include "base/assert.h"
 
 #define CHUNK_FRAME 20u /* a size of 16 digits and two line ends */
-#define MOVE_MIN 4096u  /* fewer bytes are copied: a block is worth more than that */
 
 struct pass {
     struct exchange exchange; /* the client's transaction */
@@ -52,7 +51,7 @@ static void body_ends(struct pass *pass)
 
 static int moves_whole(const struct pass *pass, uint64_t available)
 {
-    return pass->leg && available >= MOVE_MIN && available <= pass->exchange.state->body_left &&
+    return pass->leg && available <= pass->exchange.state->body_left &&
            !conn_has_output(pass->leg, pass->head);
 }
 
@@ -193,8 +192,10 @@ int request_body_pass(struct worker *worker, struct record *client, struct recor
         return 0;
     pass.exchange = exchange_begin(worker, client);
     pass.head = exchange_with(&pass.exchange, leg);
-    if (conn_reserve(worker, pass.head))
-        return 0; /* memory is short: tried again with the next event, or its deadline comes */
+    if (conn_reserve(worker, pass.head)) {
+        worker_again_later(worker, client);
+        return 0;
+    }
     result = pass_some(&pass, refusal);
     if (result || !pass.moved) {
         conn_undo(worker, pass.head, record_head(leg));

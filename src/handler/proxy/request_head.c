@@ -8,13 +8,6 @@
 #include <string.h>
 #include <strings.h>
 
-static struct slice value_of(const struct h1_head *request, struct slice name)
-{
-    const struct h1_field *field = h1_field_find(request, name);
-
-    return field ? field->value : (struct slice){"", 0};
-}
-
 static void add_line(struct text *out, struct slice name, struct slice value)
 {
     text_add(out, name);
@@ -137,7 +130,7 @@ static void add_list(const struct h1_head *request, int believes, struct slice n
 static void keep_or_set(const struct h1_head *request, int believes, struct slice name, struct slice ours,
                         struct text *out)
 {
-    const struct slice theirs = believes ? value_of(request, name) : (struct slice){"", 0};
+    const struct slice theirs = believes ? h1_field_value(request, name) : (struct slice){"", 0};
 
     add_line(out, name, theirs.length ? theirs : ours);
 }
@@ -224,7 +217,7 @@ static void add_max_forwards(const struct h1_head *request, struct text *out)
     uint64_t left;
 
     if ((request->method != H1_OPTIONS && request->method != H1_TRACE) ||
-        slice_to_u64(value_of(request, SLICE_LITERAL("Max-Forwards")), &left) || !left)
+        slice_to_u64(h1_field_value(request, SLICE_LITERAL("Max-Forwards")), &left) || !left)
         return;
     text_add(out, SLICE_LITERAL("Max-Forwards: "));
     text_add_u64(out, left - 1);
@@ -235,13 +228,13 @@ static void add_max_forwards(const struct h1_head *request, struct text *out)
 int proxy_upgrades(const struct h1_head *request)
 {
     return request->wants_upgrade && request->version_minor > 0 && !request->has_body &&
-           value_of(request, SLICE_LITERAL("Upgrade")).length;
+           h1_field_value(request, SLICE_LITERAL("Upgrade")).length;
 }
 
 static void add_framing(const struct h1_head *request, const struct upstream_pool *pool, struct text *out)
 {
     const int wants_trailers =
-        h1_token_list_has(value_of(request, SLICE_LITERAL("TE")), SLICE_LITERAL("trailers"));
+        h1_token_list_has(h1_field_value(request, SLICE_LITERAL("TE")), SLICE_LITERAL("trailers"));
 
     if (request->chunked) {
         text_add(out, SLICE_LITERAL("Transfer-Encoding: chunked\r\n"));
@@ -251,7 +244,7 @@ static void add_framing(const struct h1_head *request, const struct upstream_poo
         text_add(out, SLICE_LITERAL("\r\n"));
     }
     if (proxy_upgrades(request)) {
-        add_line(out, SLICE_LITERAL("Upgrade"), value_of(request, SLICE_LITERAL("Upgrade")));
+        add_line(out, SLICE_LITERAL("Upgrade"), h1_field_value(request, SLICE_LITERAL("Upgrade")));
         text_add(out, SLICE_LITERAL("Connection: upgrade\r\n"));
         return;
     }
@@ -323,7 +316,7 @@ uint64_t request_hash(const struct exchange *exchange, const struct upstream_poo
         return 0;
     switch (pool->hash) {
     case UPSTREAM_HASH_HEADER:
-        return pools_hash(value_of(exchange->request, pool->hash_name));
+        return pools_hash(h1_field_value(exchange->request, pool->hash_name));
     case UPSTREAM_HASH_COOKIE:
         return pools_hash(cookie_of(exchange->request, pool->hash_name));
     case UPSTREAM_HASH_URI:

@@ -7,7 +7,6 @@
 
 #define HEAD_MAX 15360u /* of the server's head; with our own lines it must fit into a ring */
 #define CHUNK_FRAME 20u
-#define MOVE_MIN 4096u
 
 struct pass {
     struct exchange exchange; /* the client's transaction */
@@ -283,7 +282,7 @@ static enum step_result pass_length(struct pass *pass)
 
     if (!available)
         return STEP_NONE;
-    if (available >= MOVE_MIN && available <= pass->state->left && !pass->given_up &&
+    if (available <= pass->state->left && !pass->given_up &&
         !conn_move(pass->leg, pass->head, exchange->record, exchange->head, &pass->given_up)) {
         length = available;
     } else {
