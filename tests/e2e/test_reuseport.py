@@ -120,7 +120,7 @@ def test_connections_in_all_queues_are_answered_when_a_stop_begins(start_server)
         client.send("/a")
     server.remember_processes()
     holdfast.os.kill(server.pid, signal.SIGTERM)
-    server.wait_for_log("event=drain_started")
+    server.wait_for(lambda s: s.status()["phase"] == "drain")  # written when the workers have their orders, after the line
     for worker in workers:
         server.kill(worker["pid"], signal.SIGCONT, wait=False)
     for client in clients:
