@@ -29,7 +29,10 @@ static int epoll_arm(struct worker *worker, struct record *record, int operation
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET,
                                 .data.u64 = (uint64_t)record->serial_low << 32 | number};
 
-    return epoll_ctl(worker->epoll_fd, operation, (int)number, &event) ? err_from_errno(errno) : 0;
+    if (epoll_ctl(worker->epoll_fd, operation, (int)number, &event))
+        return err_from_errno(errno);
+    worker_side(worker, record)->is_watched = 1;
+    return 0;
 }
 
 int worker_register_again(struct worker *worker, struct record *record)

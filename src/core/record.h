@@ -82,7 +82,7 @@ struct record {
     uint8_t client_address[16];
     /* lone words */
     volatile uint64_t rx, tx;
-    volatile uint64_t deadline_ns; /* 0: none */
+    volatile uint64_t deadline_ns; /* 0: none; its lowest bits say what it is for (record_deadline) */
     /* state */
     volatile uint32_t current;
     uint16_t client_port; /* of client_address */
@@ -91,6 +91,23 @@ struct record {
 };
 _Static_assert(sizeof(struct record) == 448, "docs/internals/record.md says what an idle connection costs");
 _Static_assert(sizeof(struct record) <= 512, "an idle connection costs half a kilobyte");
+
+/* A deadline and what it is for, in numbers of the class's own, are one word: a worker that dies between a step and the
+ * deadline that follows from it leaves the former one, and the next worker sees that it is for something else. */
+#define RECORD_PURPOSE_MASK 7u
+
+/* The word: less than 16 ns later than deadline_ns. Without a deadline (0) there is no purpose. */
+static inline uint64_t record_deadline(uint64_t deadline_ns, unsigned purpose)
+{
+    const uint64_t mask = RECORD_PURPOSE_MASK;
+
+    return deadline_ns ? ((deadline_ns + mask) & ~mask) | purpose : 0;
+}
+
+static inline unsigned record_purpose(const struct record *record)
+{
+    return record->deadline_ns & RECORD_PURPOSE_MASK;
+}
 
 #define COMPILER_BARRIER() __asm__ volatile("" ::: "memory")
 

@@ -119,6 +119,7 @@ static void settle(struct revival *revival)
     record = arena_record(arena, number);
     if (record->life != RECORD_OPEN || record->magic != RECORD_MAGIC)
         return;
+    worker_side(revival->worker, record)->was_cut = 1;
     result = ledger_settle(arena, intent, record);
     if (result < 0) {
         revival->odd = number;

@@ -93,7 +93,8 @@ struct conn_side {
     uint8_t is_working;         /* a pool job of this connection will come back to this process */
     uint8_t postponed;          /* the class's: how often its request was put off */
     uint8_t is_warming;         /* a pool thread reads what its file is to send next */
-    uint8_t timing;             /* the class's: what the deadline is for */
+    uint8_t is_watched;         /* epoll knows it */
+    uint8_t was_cut;            /* a former worker died while it drove this (worker_was_cut) */
     uint8_t is_counted;         /* among those of its client */
     uint8_t is_over;            /* when it was accepted, its client had too many; it is not counted */
     uint64_t sent_seen;         /* bytes the peer had taken when it was last looked at (conn_drains) */
@@ -186,6 +187,20 @@ WARN_UNUSED int worker_connect(struct worker *worker, struct record *record, con
 
 /* Looks at the record again not later than deadline_ns (CLOCK_MONOTONIC); 0: never. Stored in the record. */
 void worker_set_deadline(struct worker *worker, struct record *record, uint64_t deadline_ns);
+/* The same, with what it is for: 0 to RECORD_PURPOSE_MASK (record_deadline). */
+static inline void worker_set_deadline_for(struct worker *worker, struct record *record, uint64_t deadline_ns,
+                                           unsigned purpose)
+{
+    worker_set_deadline(worker, record, record_deadline(deadline_ns, purpose));
+}
+/* 1, once, if a former worker died while it drove the record: bytes may have moved that the deadline knows nothing of. */
+static inline int worker_was_cut(struct conn_side *side)
+{
+    const int was_cut = side->was_cut;
+
+    side->was_cut = 0;
+    return was_cut;
+}
 /* Drives the record again in the next turn, after the others had theirs. */
 void worker_again(struct worker *worker, struct record *record);
 /* Drives the record again in a while: memory was short. */

@@ -4,7 +4,7 @@
 #define LINGER_ALL_NS (30 * NS_PER_S)
 #define PATIENCE_NS NS_PER_S /* so long a head that is under way is not closed to make room */
 
-/* What a deadline is for (conn_side.timing). */
+/* What a deadline is for (record_purpose). */
 enum timing { TIMING_NONE, TIMING_IDLE, TIMING_HEAD, TIMING_BODY, TIMING_WRITE, TIMING_LINGER };
 
 static const struct http *http_of(const struct worker *worker)
@@ -86,16 +86,15 @@ static enum waiting_for waits_for(enum timing timing)
 static void set_timing(struct worker *worker, struct record *record, enum timing timing, uint64_t ms,
                        int restart)
 {
-    struct conn_side *side = worker_side(worker, record);
+    const int is_another = record_purpose(record) != timing;
     uint64_t deadline_ns = worker->now_ns + ms * NS_PER_MS, rate_ns;
 
-    if (side->timing == timing && !restart)
+    if (!is_another && !restart)
         return;
-    if (side->timing != timing)
+    if (is_another)
         rate_begins(worker, record, timing);
-    side->timing = (uint8_t)timing;
     rate_ns = rate_deadline(worker, record, timing);
-    worker_set_deadline(worker, record, rate_ns < deadline_ns ? rate_ns : deadline_ns);
+    worker_set_deadline_for(worker, record, rate_ns < deadline_ns ? rate_ns : deadline_ns, timing);
     worker_waits(worker, record, waits_for(timing));
 }
 
@@ -106,7 +105,7 @@ void deadline_opened(struct worker *worker, struct record *record)
 
 void deadline_head_ends(struct worker *worker, struct record *record)
 {
-    worker_side(worker, record)->timing = TIMING_NONE;
+    record->deadline_ns &= ~(uint64_t)RECORD_PURPOSE_MASK;
     worker_waits(worker, record, WAITING_NOT);
 }
 
@@ -121,25 +120,27 @@ void deadline_linger_on(struct worker *worker, struct record *record)
     const uint64_t end_ns = worker_side(worker, record)->rate_since_ns + LINGER_ALL_NS;
     const uint64_t quiet_ns = worker->now_ns + LINGER_MS * NS_PER_MS;
 
-    worker_set_deadline(worker, record, quiet_ns < end_ns ? quiet_ns : end_ns);
+    worker_set_deadline_for(worker, record, quiet_ns < end_ns ? quiet_ns : end_ns, TIMING_LINGER);
 }
 
 /* Who waits for a server is looked at before its time is over, too (worker_again_later). */
 static void plan_wait(struct worker *worker, struct record *record, uint64_t due_ns)
 {
     if (worker_side(worker, record)->wants_memory)
-        record->deadline_ns = due_ns;
+        record->deadline_ns = record_deadline(due_ns, TIMING_NONE);
     else
-        worker_set_deadline(worker, record, due_ns);
+        worker_set_deadline_for(worker, record, due_ns, TIMING_NONE);
 }
 
 void deadline_plan(struct worker *worker, struct record *record, int received, int sent)
 {
     const struct http_config *config = http_of(worker)->config;
     const struct record_head *head = record_head(record);
+    const int was_cut = worker_was_cut(worker_side(worker, record));
 
+    received |= was_cut;
+    sent |= was_cut;
     if (is_tunnel(record)) {
-        worker_side(worker, record)->timing = TIMING_NONE;
         record->deadline_ns = 0;
         return;
     }
@@ -166,7 +167,8 @@ void deadline_plan(struct worker *worker, struct record *record, int received, i
         break;
     case EXCHANGE_STREAM:
         deadline_head_ends(worker, record);
-        worker_set_deadline(worker, record, exchange_seen(record)->handler_state[EXCHANGE_STREAM_DUE]);
+        worker_set_deadline_for(worker, record, exchange_seen(record)->handler_state[EXCHANGE_STREAM_DUE],
+                                TIMING_NONE);
         break;
     case EXCHANGE_RELAY:
         if (relay_wants_body(record)) {
@@ -184,6 +186,7 @@ void deadline_plan(struct worker *worker, struct record *record, int received, i
 
 /* --- after a death --- */
 
+/* What the record is to have a deadline for, whatever it has one for. */
 static enum timing timing_of(const struct record *record)
 {
     const struct record_head *head = record_head(record);
@@ -204,11 +207,8 @@ static enum timing timing_of(const struct record *record)
 
 void deadline_revived(struct worker *worker, struct record *record)
 {
-    const enum timing timing = timing_of(record);
-
-    worker_side(worker, record)->timing = (uint8_t)timing;
-    worker_waits(worker, record, waits_for(timing));
-    rate_begins(worker, record, timing);
+    worker_waits(worker, record, waits_for(timing_of(record)));
+    rate_begins(worker, record, (enum timing)record_purpose(record));
 }
 
 /* --- when it has passed --- */
@@ -221,12 +221,12 @@ static enum deadline_verdict write_passed(struct worker *worker, struct record *
     const uint64_t rate_ns = rate_deadline(worker, record, TIMING_WRITE);
 
     if (worker_side(worker, record)->is_warming) { /* it is the disk that is slow */
-        worker_set_deadline(worker, record, quiet_ns);
+        worker_set_deadline_for(worker, record, quiet_ns, TIMING_WRITE);
         return DEADLINE_MOVED;
     }
     if (!has_taken || rate_ns <= worker->now_ns)
         return DEADLINE_CLOSE;
-    worker_set_deadline(worker, record, rate_ns < quiet_ns ? rate_ns : quiet_ns);
+    worker_set_deadline_for(worker, record, rate_ns < quiet_ns ? rate_ns : quiet_ns, TIMING_WRITE);
     return DEADLINE_MOVED;
 }
 
@@ -260,7 +260,8 @@ int deadline_may_yield(const struct worker *worker, const struct record *record)
     case TIMING_LINGER:
         return 1;
     case TIMING_HEAD:
-        return worker->now_ns + timeout_ns >= record->deadline_ns + patience_ns;
+        return record_purpose(record) == TIMING_HEAD &&
+               worker->now_ns + timeout_ns >= record->deadline_ns + patience_ns;
     case TIMING_NONE:
     case TIMING_BODY:
     case TIMING_WRITE:

@@ -6,8 +6,8 @@
  *     WRITE    without a byte of the response taken; and it must be taken at min_write_rate
  *     LINGER   our FIN is sent, theirs is awaited: for a while without a byte, for a longer while in all
  *
- * The deadline itself lies in the record, so it outlives the worker. What it is for follows from the rest of the record
- * (deadline_revived). A rate is an average since the body or the response began; HTTP_RATE_GRACE_MS long nobody looks at
+ * The deadline lies in the record, and what it is for in the same word (record_deadline): so it outlives the worker, and after
+ * a death in the middle of a step deadline_plan sees that it is for something else, or that bytes may have moved since. A rate is an average since the body or the response began; HTTP_RATE_GRACE_MS long nobody looks at
  * it. Where it began is known to the worker alone: after a death it begins anew.
  *
  * Whoever waits for a request (HEAD, IDLE) or lingers may be closed to make room for others (core/waiting.h). */
@@ -27,7 +27,7 @@ void deadline_linger(struct worker *worker, struct record *record);
 void deadline_linger_on(struct worker *worker, struct record *record);
 /* The record was driven, and received or sent something on the way, or not: sets the deadline of what it waits for. */
 void deadline_plan(struct worker *worker, struct record *record, int received, int sent);
-/* Finds out, after a death, what the record's deadline is for. */
+/* After a death, before anything is driven: what is private is made anew. */
 void deadline_revived(struct worker *worker, struct record *record);
 
 enum deadline_verdict {

@@ -73,7 +73,6 @@ static void succeed(struct worker *worker, struct record *record, int status)
 /* A socket that was never connected tells of its end at once, so it is registered after connect(2). */
 static int connect_member(struct worker *worker, struct record *record)
 {
-    const int is_new = seen(record)->step == CHECK_NEW;
     struct sockaddr_storage address;
     socklen_t length;
     int result = pools_address(checked, seen(record)->member, &address, &length);
@@ -84,7 +83,7 @@ static int connect_member(struct worker *worker, struct record *record)
         fail(worker, record, result);
         return 0;
     }
-    if (is_new && worker_register_again(worker, record)) {
+    if (!worker_side(worker, record)->is_watched && worker_register(worker, record)) {
         conn_close(worker, record);
         return 0;
     }

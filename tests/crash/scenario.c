@@ -315,34 +315,53 @@ static void run_not_allowed(const struct target *target)
     talk_close(&talk);
 }
 
+/* The body comes later than a head may: for servers whose header_timeout is LATE_MS or less, and body_timeout longer. */
+#define LATE_MS 1100
+static void run_late_body(const struct target *target)
+{
+    struct talk talk;
+    const struct timespec late = {.tv_sec = LATE_MS / 1000, .tv_nsec = LATE_MS % 1000 * 1000000L};
+    talk_open(&talk, target, 0);
+    talk_send_text(&talk, post_hash);
+    talk_send_text(&talk, "Content-Length: 11\r\n\r\nhello ");
+    nanosleep(&late, NULL);
+    talk_send_text(&talk, "world");
+    talk_expect_hash(&talk, 11, fnv1a64(FNV1A64_START, "hello world", 11));
+    talk_get(&talk, 6);
+    talk_expect_document(&talk, 6);
+    talk_expect_quiet(&talk);
+    talk_close(&talk);
+}
+
 const struct scenario_part scenario_parts[] = {
-    {"get-small", 0, 0, run_get_small},
-    {"fresh", 0, 0, run_fresh},
-    {"pipeline", 0, 0, run_pipeline},
-    {"split", 0, 0, run_split},
-    {"head", 0, 0, run_head},
-    {"get-large", 0, 0, run_get_large},
-    {"post-length", 1, 0, run_post_length},
-    {"post-chunked", 1, 0, run_post_chunked},
-    {"idle", 0, 0, run_idle},
-    {"half-close", 0, 0, run_half_close},
-    {"reset", 0, 0, run_reset},
-    {"urgent-head", 0, 1, run_urgent_head},
-    {"urgent-body", 1, 1, run_urgent_body},
-    {"vanish", 0, 0, run_vanish},
-    {"not-found", 0, 0, run_not_found},
-    {"not-allowed", 0, 0, run_not_allowed},
-    {"continue", 1, 0, run_continue},
-    {"early-413", 0, 0, run_early_413},
-    {"early-answer", 0, 0, run_early_answer},
-    {"refused", 0, 0, run_refused},
-    {"refused-chunk", 1, 0, run_refused_chunk},
-    {"ranges", 0, 0, files_ranges},
-    {"parts", 0, 0, files_several_ranges},
-    {"brotli", 0, 0, files_brotli},
-    {"zstd", 0, 0, files_zstd},
-    {"gzip", 0, 0, files_gzip},
-    {"listing", 0, 0, files_listing},
+    {"get-small", 0, 0, 0, run_get_small},
+    {"fresh", 0, 0, 0, run_fresh},
+    {"pipeline", 0, 0, 0, run_pipeline},
+    {"split", 0, 0, 0, run_split},
+    {"head", 0, 0, 0, run_head},
+    {"get-large", 0, 0, 0, run_get_large},
+    {"post-length", 1, 0, 0, run_post_length},
+    {"post-chunked", 1, 0, 0, run_post_chunked},
+    {"idle", 0, 0, 0, run_idle},
+    {"half-close", 0, 0, 0, run_half_close},
+    {"reset", 0, 0, 0, run_reset},
+    {"urgent-head", 0, 1, 0, run_urgent_head},
+    {"urgent-body", 1, 1, 0, run_urgent_body},
+    {"vanish", 0, 0, 0, run_vanish},
+    {"not-found", 0, 0, 0, run_not_found},
+    {"not-allowed", 0, 0, 0, run_not_allowed},
+    {"continue", 1, 0, 0, run_continue},
+    {"early-413", 0, 0, 0, run_early_413},
+    {"early-answer", 0, 0, 0, run_early_answer},
+    {"refused", 0, 0, 0, run_refused},
+    {"refused-chunk", 1, 0, 0, run_refused_chunk},
+    {"ranges", 0, 0, 0, files_ranges},
+    {"parts", 0, 0, 0, files_several_ranges},
+    {"brotli", 0, 0, 0, files_brotli},
+    {"zstd", 0, 0, 0, files_zstd},
+    {"gzip", 0, 0, 0, files_gzip},
+    {"listing", 0, 0, 0, files_listing},
+    {"late-body", 1, 0, 1, run_late_body},
 };
 const size_t scenario_part_count = sizeof scenario_parts / sizeof scenario_parts[0];
 

@@ -14,6 +14,7 @@ struct scenario_part {
     const char *name;
     int needs_hooks; /* asks for /_test/ */
     int tcp_only;
+    int by_name; /* left out of "all": it takes long, or wants settings of its own */
     void (*run)(const struct target *target);
 };
 

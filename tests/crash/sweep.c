@@ -24,7 +24,7 @@ static const char usage[] =
     "then\n"
     "                     the next one at the stops of its revival\n"
     "  --steps-max N --steps-stride N  single steps from 0 to N (default 300, 1)\n"
-    "  --parts NAME,...   default all; --list-parts names them\n"
+    "  --parts NAME,...   default all, but for those by name alone; --list-parts names them\n"
     "  --no-hooks         leave out what needs /_test/\n"
     "launch sweeps (one server a point; readiness by NOTIFY_SOCKET):\n"
     "  --phase start|run  kill while starting (default), or after readiness while a scenario runs\n"
@@ -109,7 +109,8 @@ static int options_parse(struct sweep_options *options, int argc, char **argv)
 static void list_parts(void)
 {
     for (size_t i = 0; i < scenario_part_count; i++)
-        printf("%s%s\n", scenario_parts[i].name, scenario_parts[i].needs_hooks ? " (needs hooks)" : "");
+        printf("%s%s%s\n", scenario_parts[i].name, scenario_parts[i].needs_hooks ? " (needs hooks)" : "",
+               scenario_parts[i].by_name ? " (by name alone)" : "");
 }
 
 int main(int argc, char **argv)

@@ -224,7 +224,7 @@ static int part_is_wanted(const struct sweep_options *options, const struct scen
     if (part->needs_hooks && options->no_hooks)
         return 0;
     if (strcmp(options->parts, "all") == 0)
-        return 1;
+        return !part->by_name;
     size_t length = strlen(part->name);
     for (const char *at = options->parts; (at = strstr(at, part->name)); at += length) {
         int begins = at == options->parts || at[-1] == ',';

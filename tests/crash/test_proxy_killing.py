@@ -29,6 +29,7 @@ drain 10s
 keepalive 600s
 watchdog {watchdog}
 access_log {folder}/every.log
+{top}
 pool app {
     server {upstream}
 }
@@ -43,14 +44,14 @@ site 127.0.0.1:{port} {
 def start_pair(start_server, documents, hooks):
     """start_pair(kind, workers): a server of documents, and a proxy before it, which reaches it by TCP or a Unix socket."""
 
-    def start(kind="tcp", workers=2, watchdog="2s", upstream=None, how=""):
+    def start(kind="tcp", workers=2, watchdog="2s", upstream=None, how="", top=""):
         behind = None
         if not upstream:
             behind = start_server(config=UPSTREAM.replace("{documents}", str(documents))
                                   .replace("{hooks}", "test_hooks on" if hooks else ""))
             upstream = f"127.0.0.1:{behind.port}" if kind == "tcp" else f"unix:{behind.folder}/upstream.sock"
         server = start_server(config=PROXY.replace("{workers}", str(workers)).replace("{upstream}", upstream)
-                              .replace("{watchdog}", watchdog).replace("{how}", how))
+                              .replace("{watchdog}", watchdog).replace("{how}", how).replace("{top}", top))
         server.slots, server.targets, server.behind = workers, [f"127.0.0.1:{server.port}"], behind
         return server
 
@@ -290,4 +291,15 @@ def test_a_worker_may_die_anywhere_in_a_proxied_request(start_pair, kind, mode, 
     status = wait_settled(server)
     assert status["workers"][0]["poisoned"] == 0
     check_nothing_is_left(server, descriptor_counts(server))
+    record_property("points", f"{totals['reached']} reached of {totals['points']} tried")
+
+
+@pytest.mark.variants("hooks")
+def test_a_passed_on_body_has_its_own_time_wherever_the_worker_dies(start_pair, seed, record_property):
+    """The body comes later than a head may (the part late-body): a death between a step and its deadline changes nothing."""
+    server = start_pair(workers=1, watchdog="10m", top="header_timeout 1s\nbody_timeout 1m")
+    keeper = wait_settled(server)["workers"][0]["keeper_pid"]
+    seconds, sample = long_or_short((3500, 0), (12, 100))
+    totals = run_sweep("--keeper", keeper, "--target", server.targets[0], "--mode", "state", "--seed", seed, "--seconds", seconds,
+                       "--parts", "late-body", *(["--sample", sample] if sample else []), timeout=seconds + 60)
     record_property("points", f"{totals['reached']} reached of {totals['points']} tried")

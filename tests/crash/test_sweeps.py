@@ -48,9 +48,20 @@ def test_a_worker_may_die_at_every_system_call_of_its_revival(start_victim, hook
     assert totals["points"] >= 50
 
 
-def sweep_worker(start_victim, hooks, accept, seed, mode, more, seconds=BUDGET_S):
+@pytest.mark.variants("hooks")
+@pytest.mark.parametrize("mode", long_or_short(["state", "stop"], ["state"]))
+def test_a_body_has_its_own_time_wherever_its_worker_dies(start_victim, hooks, mode, seed, record_property):
+    """The body comes later than a head may (the part late-body): a death between a step and its deadline changes nothing."""
+    totals = sweep_worker(start_victim, hooks, "shared", seed, mode, ["--parts", "late-body", *long_or_short([], ["--sample", 100])],
+                          STATE_BUDGET_S, "header_timeout 1s\nbody_timeout 1m\n")
+    record_property("points", f"{totals['reached']} reached of {totals['points']} tried")
+
+
+def sweep_worker(start_victim, hooks, accept, seed, mode, more, seconds=BUDGET_S, top=""):
     # Single steps take a worker a thousand times as long: the watchdog is to take that for no hang.
-    server = start_victim(workers=1, accept=accept, top="watchdog 10m\n" if mode in ("step", "state") else "")
+    if mode in ("step", "state"):
+        top += "watchdog 10m\n"
+    server = start_victim(workers=1, accept=accept, top=top)
     keeper = wait_settled(server)["workers"][0]["keeper_pid"]
     arguments = ["--keeper", keeper, "--mode", mode, "--seed", seed, "--seconds", seconds, *more]
     for target in (server.targets[i] for i in TARGETS):

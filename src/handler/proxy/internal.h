@@ -178,19 +178,9 @@ void leg_return(struct worker *worker, struct record **leg, uint32_t member);
 void leg_finished(struct worker *worker, struct record **leg, enum pools_outcome outcome);
 /* The same, and it is nobody's merit or fault. */
 void leg_dropped(struct worker *worker, struct record **leg);
-/* What a deadline is for (conn_side.timing, and the lowest bits of the record's deadline: 8 ns do not matter). */
-enum leg_timing {
-    LEG_TIMING_NONE,
-    LEG_TIMING_CONNECT,
-    LEG_TIMING_SEND,
-    LEG_TIMING_FIRST,
-    LEG_TIMING_BETWEEN,
-    LEG_TIMING_IDLE,
-    LEG_TIMING_TUNNEL
-};
-#define LEG_TIMING_BITS 7u
-void leg_set_deadline(struct worker *worker, struct record *leg, enum leg_timing timing,
-                      uint64_t deadline_ns);
+/* In the transaction that binds it: the deadline of what comes first. `exchange` and `state` are the spares'. */
+void leg_plan_first(struct worker *worker, struct record *leg, const struct exchange_state *exchange,
+                    const struct leg_state *state);
 /* Sets the deadline of what is awaited from the server now. */
 void leg_plan(struct worker *worker, struct record *leg, const struct record *client, int has_sent,
               int has_received);

@@ -9,13 +9,16 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* A worker that dies may have changed what is awaited and not yet its deadline: so that says itself what it is for, and
- * leg_plan sees that it is for something else. */
-void leg_set_deadline(struct worker *worker, struct record *leg, enum leg_timing timing, uint64_t deadline_ns)
-{
-    worker_side(worker, leg)->timing = (uint8_t)timing;
-    worker_set_deadline(worker, leg, deadline_ns ? (deadline_ns & ~(uint64_t)LEG_TIMING_BITS) | timing : 0);
-}
+/* What a deadline is for (record_purpose). */
+enum leg_timing {
+    LEG_TIMING_NONE,
+    LEG_TIMING_CONNECT,
+    LEG_TIMING_SEND,
+    LEG_TIMING_FIRST,
+    LEG_TIMING_BETWEEN,
+    LEG_TIMING_IDLE,
+    LEG_TIMING_TUNNEL
+};
 
 /* --- who belongs to whom --- */
 
@@ -65,6 +68,16 @@ static void idle_put(struct worker *worker, struct record *leg)
     proxy->idle_first[entry] = number + 1;
     proxy->idle_count[entry]++;
     worker_waits(worker, leg, WAITING_IDLE);
+}
+
+/* A former configuration's has no time left. */
+static void set_keepalive(struct worker *worker, struct record *leg)
+{
+    const struct proxy *proxy = proxy_in_revival(worker);
+    const uint32_t pool = pools_pool_of(proxy->pools, leg_seen(leg)->member);
+    const uint64_t ms = pool == UINT32_MAX ? 0 : proxy_pool(proxy, pool)->keepalive_ms;
+
+    worker_set_deadline_for(worker, leg, worker->now_ns + ms * NS_PER_MS, LEG_TIMING_IDLE);
 }
 
 static void idle_remove(struct worker *worker, const struct record *leg)
@@ -132,10 +145,12 @@ int leg_take(struct worker *worker, uint32_t member, int is_fresh, struct record
 
 void leg_return(struct worker *worker, struct record **leg, uint32_t member)
 {
-    if (leg_seen(*leg)->step == LEG_IDLE && ARENA_SHARED)
+    if (leg_seen(*leg)->step == LEG_IDLE && ARENA_SHARED) {
         idle_put(worker, *leg);
-    else
+        set_keepalive(worker, *leg);
+    } else {
         leg_close(worker, leg);
+    }
     pools_release(proxy_of(worker)->pools, member);
     *leg = NULL;
 }
@@ -162,7 +177,7 @@ void leg_dropped(struct worker *worker, struct record **leg)
     if (may_be_kept(worker, *leg)) {
         leg_settle(worker, *leg);
         idle_put(worker, *leg);
-        worker_set_deadline(worker, *leg, worker->now_ns + proxy_pool(proxy, pool)->keepalive_ms * NS_PER_MS);
+        set_keepalive(worker, *leg);
         *leg = NULL;
     } else {
         leg_close(worker, leg);
@@ -247,12 +262,14 @@ static uint64_t either(uint64_t route_ms, uint64_t pool_ms)
     return route_ms ? route_ms : pool_ms;
 }
 
-static uint64_t timeout_ms(struct worker *worker, const struct record *client, enum leg_timing timing)
+static uint64_t timeout_ms(struct worker *worker, const struct exchange_state *exchange,
+                           enum leg_timing timing)
 {
     static const struct http_proxy nothing_said;
     const struct proxy *proxy = proxy_of(worker);
-    const struct upstream_pool *pool = proxy_pool(proxy, relay_seen(client)->pool);
-    const struct http_route *route = exchange_route(proxy->http, exchange_seen(client));
+    const struct relay_state *relay = (const struct relay_state *)(const void *)exchange->handler_state;
+    const struct upstream_pool *pool = proxy_pool(proxy, relay->pool);
+    const struct http_route *route = exchange_route(proxy->http, exchange);
     const struct http_proxy *said = route && route->proxy ? route->proxy : &nothing_said;
 
     switch (timing) {
@@ -273,25 +290,36 @@ static uint64_t timeout_ms(struct worker *worker, const struct record *client, e
     return 0;
 }
 
+static void set_timing(struct worker *worker, struct record *leg, const struct exchange_state *exchange,
+                       uint64_t until_ns, enum leg_timing timing)
+{
+    const uint64_t ms = timeout_ms(worker, exchange, timing);
+    uint64_t deadline_ns = ms ? worker->now_ns + ms * NS_PER_MS : 0;
+
+    if (until_ns && (!deadline_ns || until_ns < deadline_ns))
+        deadline_ns = until_ns;
+    worker_set_deadline_for(worker, leg, deadline_ns, timing);
+}
+
+void leg_plan_first(struct worker *worker, struct record *leg, const struct exchange_state *exchange,
+                    const struct leg_state *state)
+{
+    set_timing(worker, leg, exchange, state->until_ns,
+               state->step == LEG_BUSY ? LEG_TIMING_SEND : LEG_TIMING_CONNECT);
+}
+
 void leg_plan(struct worker *worker, struct record *leg, const struct record *client, int has_sent,
               int has_received)
 {
     const enum leg_timing timing = timing_of(leg, client);
-    const uint64_t until_ns = leg_seen(leg)->until_ns;
-    struct conn_side *side = worker_side(worker, leg);
-    const int restart = timing == LEG_TIMING_SEND     ? has_sent
-                        : timing == LEG_TIMING_TUNNEL ? has_sent || has_received
-                                                      : timing == LEG_TIMING_BETWEEN && has_received;
-    uint64_t ms, deadline_ns = 0;
+    const int was_cut = worker_was_cut(worker_side(worker, leg));
+    const int restart = timing == LEG_TIMING_SEND ? has_sent || was_cut
+                        : timing == LEG_TIMING_TUNNEL
+                            ? has_sent || has_received || was_cut
+                            : timing == LEG_TIMING_BETWEEN && (has_received || was_cut);
 
-    if (side->timing == timing && !restart)
-        return;
-    ms = timeout_ms(worker, client, timing);
-    if (ms)
-        deadline_ns = worker->now_ns + ms * NS_PER_MS;
-    if (until_ns && (!deadline_ns || until_ns < deadline_ns))
-        deadline_ns = until_ns;
-    leg_set_deadline(worker, leg, timing, deadline_ns);
+    if (record_purpose(leg) != timing || restart)
+        set_timing(worker, leg, exchange_seen(client), leg_seen(leg)->until_ns, timing);
 }
 
 enum proxy_failure leg_timeout(const struct worker *worker, const struct record *leg)
@@ -359,6 +387,14 @@ static void leg_expired(struct worker *worker, struct record *leg)
     }
 }
 
+/* The former worker drove both, whichever it had turned to. */
+static void share_cut(struct worker *worker, const struct record *leg, const struct record *client)
+{
+    struct conn_side *of_leg = worker_side(worker, leg), *of_client = worker_side(worker, client);
+
+    of_leg->was_cut = of_client->was_cut = of_leg->was_cut | of_client->was_cut;
+}
+
 /* Of a record that will be closed, places are not counted: what it held is given back with that. */
 static void leg_revived(struct worker *worker, struct record *leg)
 {
@@ -366,13 +402,16 @@ static void leg_revived(struct worker *worker, struct record *leg)
     const struct record *client = leg_client(worker, leg);
 
     tunnel_revived(worker, leg);
-    worker_side(worker, leg)->timing = leg->deadline_ns & LEG_TIMING_BITS;
     if (client) {
+        share_cut(worker, leg, client);
         pools_recount(proxy->pools, leg_seen(leg)->member);
         proxy->marks[arena_number(&worker->arena, leg)] |= PROXY_HOLDS;
     }
-    if (!client && leg_seen(leg)->step == LEG_IDLE && leg_seen(leg)->member)
-        idle_put(worker, leg);
+    if (client || leg_seen(leg)->step != LEG_IDLE || !leg_seen(leg)->member)
+        return;
+    idle_put(worker, leg);
+    if (record_purpose(leg) != LEG_TIMING_IDLE) /* the worker died before it said so */
+        set_keepalive(worker, leg);
 }
 
 static void leg_blamed(struct worker *worker, struct record *leg)

@@ -10,13 +10,13 @@ static int connect_leg(struct worker *worker, struct record *client, struct reco
     struct sockaddr_storage address;
     socklen_t length;
     int result = pools_address(proxy_of(worker)->pools, leg_seen(leg)->member, &address, &length);
-    const int is_new = !worker_side(worker, leg)->timing;
 
     *is_pending = 0;
     worker_turn_to(worker, leg);
     if (!result)
         result = worker_connect(worker, leg, (const struct sockaddr *)&address, length);
-    if (is_new && (!result || result == ERR_AGAIN || result == ERR_BUSY) && worker_register(worker, leg))
+    if (!worker_side(worker, leg)->is_watched && (!result || result == ERR_AGAIN || result == ERR_BUSY) &&
+        worker_register(worker, leg))
         result = ERR_NO_MEMORY;
     worker_turn_to(worker, client);
     if (result == ERR_AGAIN || result == ERR_BUSY) {

@@ -245,11 +245,7 @@ static int bind_leg(struct exchange *exchange, struct record *leg, uint32_t memb
     relay->tries++;
     relay->due_ns = 0;
     proxy_of(exchange->worker)->marks[relay->leg - 1] |= PROXY_HOLDS;
-    /* Until leg_plan knows better, and for the next worker if there is no until. */
-    leg_set_deadline(exchange->worker, leg, is_reused ? LEG_TIMING_FIRST : LEG_TIMING_CONNECT,
-                     exchange->worker->now_ns +
-                         (is_reused ? pool->first_byte_ms : pool->connect_ms) * NS_PER_MS);
-    worker_side(exchange->worker, leg)->timing = 0;
+    leg_plan_first(exchange->worker, leg, exchange->state, state);
     return 0;
 }
 

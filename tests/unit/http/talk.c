@@ -215,12 +215,17 @@ void talk_revive(struct talk *talk, int fault_thread)
     rig_revive(&talk->rig);
 }
 
+uint64_t talk_deadline(const struct talk *talk)
+{
+    return talk->record->deadline_ns & ~(uint64_t)RECORD_PURPOSE_MASK;
+}
+
 int talk_pass(struct talk *talk, uint64_t ns)
 {
     struct worker *worker = &talk->rig.worker;
 
     worker->now_ns += ns;
-    if (!talk->record->deadline_ns || talk->record->deadline_ns > worker->now_ns)
+    if (!talk_deadline(talk) || talk_deadline(talk) > worker->now_ns)
         return 0;
     worker->intent->record = arena_number(&worker->arena, talk->record) + 1;
     http_class.expired(worker, talk->record);

@@ -57,6 +57,8 @@ void talk_expect_idle(struct talk *talk);
 enum exchange_step talk_step(const struct talk *talk);
 /* The worker dies (by its own fault in `fault_thread`, if that is not negative) and the next one takes over. */
 void talk_revive(struct talk *talk, int fault_thread);
+/* The deadline without what it is for; 0: none. */
+uint64_t talk_deadline(const struct talk *talk);
 /* It is `ns` later, and the deadline, if it was reached, is seen to. 1 if it was. */
 int talk_pass(struct talk *talk, uint64_t ns);
 

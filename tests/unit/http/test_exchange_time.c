@@ -5,12 +5,13 @@
 #include "talk.h"
 #include "unit.h"
 
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 
 static void assert_deadline_in(uint64_t ms)
 {
-    assert_int_equal(talk.record->deadline_ns - talk.rig.worker.now_ns, ms * NS_PER_MS);
+    assert_int_equal(talk_deadline(&talk) - talk.rig.worker.now_ns, ms * NS_PER_MS);
 }
 
 static void say(const char *text)
@@ -275,6 +276,114 @@ static void the_deadline_of_a_head_goes_on_across_a_death(void **state)
     hear_timeout();
 }
 
+/* --- a death between a step and the deadline that follows from it --- */
+
+/* The worker dies in the handler, which has been called for bytes of a body: the deadline is set only behind it. */
+static void die_in_body(const char *text)
+{
+    talk_say(&talk, text);
+    stub_crashes = 1;
+    if (!setjmp(stub_crash)) {
+        talk_settle(&talk);
+        fail_msg("the handler did not crash");
+    }
+    stub_crashes = 0;
+    talk_revive(&talk, -1);
+    talk_settle(&talk);
+}
+
+static void a_body_whose_worker_died_at_its_beginning_has_not_the_time_of_the_head(void **state)
+{
+    char line[64];
+    (void)state;
+
+    if (!ARENA_SHARED)
+        skip();
+    say("POST /crash-body HTTP/1.1\r\n");
+    pass_ms(TALK_HEADER_MS - 1);
+    die_in_body("Host: x\r\nContent-Length: 6\r\n\r\nabc");
+    assert_deadline_in(TALK_BODY_MS);
+    pass_ms(TALK_BODY_MS - 1);
+    talk_revive(&talk, -1); /* … and is the body's from now on */
+    talk_settle(&talk);
+    assert_deadline_in(1);
+    say("def");
+    stub_hash_line("abcdef", 6, line);
+    talk_expect(&talk, 200, line);
+}
+
+static void bytes_whose_worker_died_give_a_body_its_time_again(void **state)
+{
+    (void)state;
+    if (!ARENA_SHARED)
+        skip();
+    say("POST /crash-body HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nabc");
+    pass_ms(TALK_BODY_MS - 1);
+    die_in_body("d");
+    assert_deadline_in(TALK_BODY_MS);
+    pass_ms(TALK_BODY_MS - 1);
+    talk_revive(&talk, -1); /* once: this worker has died elsewhere */
+    talk_settle(&talk);
+    assert_deadline_in(1);
+    assert_true(talk_pass(&talk, NS_PER_MS));
+    hear_timeout();
+}
+
+static void a_pipeline_whose_worker_died_gives_the_next_head_its_own_time(void **state)
+{
+    char line[64];
+    (void)state;
+
+    if (!ARENA_SHARED)
+        skip();
+    stub_hash_line("abc", 3, line);
+    say("POST /crash-end HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n");
+    pass_ms(TALK_BODY_MS - 1);
+    die_in_body("abcGET /echo/next HTTP/1.1\r\n");
+    talk_expect(&talk, 200, line);
+    talk_settle(&talk);
+    assert_deadline_in(TALK_HEADER_MS);
+    pass_ms(TALK_HEADER_MS - 1);
+    say("Host: x\r\n\r\n");
+    talk_expect(&talk, 200, "/echo/next");
+    talk_settle(&talk);
+    assert_deadline_in(TALK_KEEPALIVE_MS);
+}
+
+/* As if a worker had died right behind any step: each state with the deadline of each other one. */
+static void whatever_deadline_a_dead_worker_left_the_next_one_sets_the_right_one(void **state)
+{
+    static const struct {
+        const char *says;
+        uint64_t ms;
+    } cases[] = {
+        {"GET /echo/a HTTP/1.1\r\n", TALK_HEADER_MS},
+        {"POST /hash HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nabc", TALK_BODY_MS},
+        {"GET /file HTTP/1.1\r\nHost: x\r\n\r\n", TALK_WRITE_MS},
+        {"BAD\r\n\r\nunread", 2000},
+        {"GET /echo/a HTTP/1.1\r\nHost: x\r\n\r\n", TALK_KEEPALIVE_MS},
+    };
+    (void)state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (unsigned former = 0; former <= RECORD_PURPOSE_MASK; former++) {
+            unsigned purpose;
+
+            talk_connect(&talk);
+            talk_settle(&talk);
+            say(cases[i].says);
+            purpose = record_purpose(talk.record);
+            assert_deadline_in(cases[i].ms);
+            if (former == purpose)
+                continue;
+            talk.record->deadline_ns = record_deadline(talk.rig.worker.now_ns + NS_PER_MS, former);
+            talk_revive(&talk, -1);
+            talk_settle(&talk);
+            assert_int_equal(record_purpose(talk.record), purpose);
+            assert_deadline_in(cases[i].ms);
+        }
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, stub_setup, stub_teardown)
 
 int main(void)
@@ -294,7 +403,12 @@ int main(void)
         CASE(work_elsewhere_has_no_deadline_and_what_follows_has),
         CASE(a_farewell_ends_with_its_time),
         CASE(the_deadline_of_a_head_goes_on_across_a_death),
+        CASE(a_body_whose_worker_died_at_its_beginning_has_not_the_time_of_the_head),
+        CASE(bytes_whose_worker_died_give_a_body_its_time_again),
+        CASE(a_pipeline_whose_worker_died_gives_the_next_head_its_own_time),
+        CASE(whatever_deadline_a_dead_worker_left_the_next_one_sets_the_right_one),
     };
 
+    (void)signal(SIGPIPE, SIG_IGN); /* as a worker does */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
