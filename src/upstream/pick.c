@@ -65,7 +65,8 @@ static uint32_t offer(struct picking *picking, const struct pass *pass)
         const struct table_entry *entry = table_entry(&picking->pools->table, member->entry);
         struct balance_choice *choice = &picking->choices[i];
 
-        *choice = (struct balance_choice){.current = &member->current, .hash = member->hash};
+        *choice = (struct balance_choice){.current = table_account(&picking->pools->table, member->entry),
+                                          .hash = member->hash};
         if (member->is_backup != pass->backup || is_tried(picking->wish, member->number) ||
             is_down(pool, entry) || is_ejected(pool, entry, picking->now_ms) != pass->ejected)
             continue;
@@ -131,10 +132,15 @@ static int is_awaited(const struct members *pool, struct slice reason)
     return pool->has_names && slice_equals(reason, SLICE_LITERAL("pool_empty"));
 }
 
+static uint32_t saved(const struct members *pool)
+{
+    return (uint32_t)*pool->budget;
+}
+
 static void save_budget(struct members *pool)
 {
-    if (pool->budget < BUDGET_MAX)
-        pool->budget += pool->config->retries.budget_percent;
+    if (saved(pool) < BUDGET_MAX)
+        *pool->budget += pool->config->retries.budget_percent;
 }
 
 int pools_pick(struct pools *pools, uint32_t index, const struct pools_wish *wish, uint64_t now_ns,
@@ -261,8 +267,8 @@ int pools_may_retry(struct pools *pools, uint32_t index)
 
     if (pool->config->retries.budget_percent >= 100)
         return 1;
-    if (pool->budget < BUDGET_UNIT)
+    if (saved(pool) < BUDGET_UNIT)
         return 0;
-    pool->budget -= BUDGET_UNIT;
+    *pool->budget -= BUDGET_UNIT;
     return 1;
 }

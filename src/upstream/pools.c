@@ -23,14 +23,6 @@ struct member *pools_member(const struct pools *pools, uint32_t number)
     return member->number == number ? member : NULL;
 }
 
-static int64_t former_account(const struct members *pool, uint32_t number)
-{
-    for (uint32_t i = 0; i < pool->count; i++)
-        if (pool->members[i].number == number)
-            return pool->members[i].current;
-    return 0;
-}
-
 /* What is gathered of a pool so far, in pools->scratch. */
 struct gathering {
     struct pools *pools;
@@ -69,14 +61,12 @@ static void gather_address(struct gathering *gathering, uint32_t server_index,
             return; /* an address that was found twice */
     if (!gathering->pool->config->check.path)
         table_entry(&pools->table, entry)->check = 0; /* of a former configuration */
-    pools->scratch[gathering->count++] =
-        (struct member){.number = table_member(&pools->table, entry),
-                        .entry = entry,
-                        .server = server,
-                        .weight = key.weight,
-                        .is_backup = (int)key.is_backup,
-                        .current = former_account(gathering->pool, table_member(&pools->table, entry)),
-                        .hash = table_head(&pools->table)->keys[entry]};
+    pools->scratch[gathering->count++] = (struct member){.number = table_member(&pools->table, entry),
+                                                         .entry = entry,
+                                                         .server = server,
+                                                         .weight = key.weight,
+                                                         .is_backup = (int)key.is_backup,
+                                                         .hash = table_head(&pools->table)->keys[entry]};
 }
 
 static socklen_t found_address(const struct table_found *found, struct sockaddr_storage *address)
@@ -169,12 +159,24 @@ static int is_name(const struct upstream_server *server)
     return server->kind == UPSTREAM_HOST || server->kind == UPSTREAM_SRV;
 }
 
+/* What a former worker saved is there still. */
+static uint64_t *find_budget(const struct pools *pools, uint32_t index)
+{
+    const uint64_t owner_mask = ~(uint64_t)UINT32_MAX;
+    const uint64_t owner = table_hash(5, pools->config->pools[index].name) & owner_mask;
+    uint64_t *budget = table_budget(&pools->table, index);
+
+    if ((*budget & owner_mask) != owner)
+        *budget = owner | BUDGET_FIRST;
+    return budget;
+}
+
 static int make_pool(struct pools *pools, uint32_t index)
 {
     const struct upstream_pool *config = &pools->config->pools[index];
     struct members *pool = &pools->pools[index];
 
-    *pool = (struct members){.config = config, .index = index, .budget = BUDGET_FIRST};
+    *pool = (struct members){.config = config, .index = index, .budget = find_budget(pools, index)};
     for (uint32_t i = 0; i < config->server_count; i++) {
         const int has_many = is_name(&config->servers[i]);
 

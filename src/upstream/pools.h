@@ -2,7 +2,7 @@
  *
  * What counts across workers and deaths lies in the shared table (upstream/table.h): health, counts, claims of checks and of
  * names, the addresses that names have now. This struct is an index over it, made anew by each worker; losing it loses
- * nothing but the round robin's place and the retry budget.
+ * nothing.
  *
  * A **member** is one address of one server of one pool. Its number names a place in the shared table and which use of that
  * place it is: it is the same in all workers and generations, never 0, and is never given to anybody else (before a place has

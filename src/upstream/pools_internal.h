@@ -15,8 +15,7 @@ struct member {
     const struct upstream_server *server; /* borrowed from the configuration */
     uint32_t weight;
     int is_backup;
-    int64_t current; /* round robin's account */
-    uint64_t hash;   /* the entry's key */
+    uint64_t hash; /* the entry's key */
 };
 
 /* One pool here: who can be chosen. */
@@ -26,7 +25,9 @@ struct members {
     uint32_t count, capacity;
     uint32_t index;
     uint32_t has_names;
-    uint32_t budget; /* hundredths of a retry */
+    /* In the shared memory: hundredths of another try in the lower half; whose they are, by a hash of the pool's name, in the
+     * upper one, so that one store says both. */
+    uint64_t *budget;
 };
 
 /* One server of the configuration that is a name. */

@@ -121,7 +121,7 @@ static int row_counts(const struct table *table, uint32_t place)
 
 static _Atomic uint32_t *own_word(const struct table *table, uint32_t number)
 {
-    return &table_row(table, table->place)[number];
+    return &table_row(table, table->place)->words[number];
 }
 
 uint32_t table_active(const struct table *table, uint32_t number)
@@ -131,7 +131,7 @@ uint32_t table_active(const struct table *table, uint32_t number)
 
     for (uint32_t place = 0; place < limit; place++)
         if (row_counts(table, place))
-            sum += table_row(table, place)[number] & TABLE_ACTIVE;
+            sum += table_row(table, place)->words[number] & TABLE_ACTIVE;
     return sum;
 }
 
@@ -141,7 +141,7 @@ static int is_held(const struct table *table, uint32_t number)
     const uint32_t limit = table_head(table)->row_limit;
 
     for (uint32_t place = 0; place < limit; place++)
-        if (row_counts(table, place) && table_row(table, place)[number])
+        if (row_counts(table, place) && table_row(table, place)->words[number])
             return 1;
     return 0;
 }
@@ -192,6 +192,16 @@ void table_recount_end(struct table *table)
 
         *word = (*word & TABLE_PRESENT) | table->recount[i];
     }
+}
+
+int64_t *table_account(const struct table *table, uint32_t number)
+{
+    return &table_row(table, table->place)->accounts[number];
+}
+
+uint64_t *table_budget(const struct table *table, uint32_t index)
+{
+    return &table_row(table, table->place)->budgets[index];
 }
 
 void table_leave(struct table *table)
@@ -290,6 +300,8 @@ static int hold(struct table *table, uint32_t number, uint64_t hash)
     _Atomic uint32_t *word = own_word(table, number);
     const uint32_t before = *word;
 
+    if (!(before & TABLE_PRESENT)) /* of whoever had the entry before */
+        *table_account(table, number) = 0;
     atomic_fetch_or(word, TABLE_PRESENT);
     if (table_head(table)->keys[number] == hash)
         return 0;

@@ -5,7 +5,7 @@
  *   head      TABLE_HEAD_SIZE bytes, `struct table_head`: the keys of entries and names, which rows are in use
  *   entries   TABLE_ENTRIES of `struct table_entry`: one address of one server of one pool
  *   names     TABLE_NAMES of `struct table_name`: one name that is looked up, and the addresses that it has
- *   rows      BOARD_SLOTS rows of TABLE_ENTRIES words: what one slot has under way at each entry
+ *   rows      BOARD_SLOTS of `struct table_row`: what one slot has under way at each entry, and what else it alone writes
  *
  * All zero is an empty table. `version` is set by whoever comes first.
  *
@@ -18,6 +18,9 @@
  *   requests it has under way there. It is raised before a record is committed that holds a place, and lowered after the
  *   commit by which none does: after a death it says too much, never too little, until the next worker has counted its
  *   records and stores the sum.
+ * - Beside it stand the place of the slot's round robin (an account of each entry) and its budget of other tries (of each
+ *   pool): single words, which the next worker goes on with. A death in the middle of a choice leaves accounts that do not
+ *   sum up to nothing; who got too much on account is taken sooner, and pays.
  * - A limit over all rows is kept by announcing: the own word is raised, then all are added up, and it is lowered again where
  *   the sum is too high. Of two that announce at once both may withdraw, never both stay.
  * - Rows of slots that the board has no longer do not count, so that a slot that is gone for good holds nothing.
@@ -43,14 +46,14 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#define TABLE_VERSION 0x3130304c4f4f5055ULL /* the bytes UPOOL001 in memory order: counts with the layout */
+#define TABLE_VERSION 0x3230304c4f4f5055ULL /* the bytes UPOOL002 in memory order: counts with the layout */
 #define TABLE_ENTRIES 1024u
 #define TABLE_NAMES 256u
 #define TABLE_FOUND 32u /* addresses of a name */
 #define TABLE_HEAD_SIZE 16384u
 #define TABLE_ENTRY_SIZE 1024u
 #define TABLE_NAME_SIZE 4096u
-#define TABLE_ROW_SIZE (TABLE_ENTRIES * 4u)
+#define TABLE_ROW_SIZE 16384u
 #define TABLE_ENTRIES_AT TABLE_HEAD_SIZE
 #define TABLE_NAMES_AT (TABLE_ENTRIES_AT + TABLE_ENTRIES * TABLE_ENTRY_SIZE)
 #define TABLE_ROWS_AT (TABLE_NAMES_AT + TABLE_NAMES * TABLE_NAME_SIZE)
@@ -129,6 +132,13 @@ struct table_name {
 };
 _Static_assert(sizeof(struct table_name) <= TABLE_NAME_SIZE, "a name has its place");
 
+struct table_row {
+    _Atomic uint32_t words[TABLE_ENTRIES]; /* TABLE_PRESENT, and how many are under way */
+    int64_t accounts[TABLE_ENTRIES];       /* balance_choice.current */
+    uint64_t budgets[UPSTREAM_POOLS_MAX];  /* of other tries */
+};
+_Static_assert(sizeof(struct table_row) <= TABLE_ROW_SIZE, "a row has its pages");
+
 /* A mapping in one worker. */
 struct table {
     char *memory;
@@ -168,9 +178,9 @@ static inline struct table_name *table_name(const struct table *table, uint32_t 
 {
     return (struct table_name *)(void *)(table->memory + TABLE_NAMES_AT + (size_t)number * TABLE_NAME_SIZE);
 }
-static inline _Atomic uint32_t *table_row(const struct table *table, uint32_t place)
+static inline struct table_row *table_row(const struct table *table, uint32_t place)
 {
-    return (_Atomic uint32_t *)(void *)(table->memory + TABLE_ROWS_AT + (size_t)place * TABLE_ROW_SIZE);
+    return (struct table_row *)(void *)(table->memory + TABLE_ROWS_AT + (size_t)place * TABLE_ROW_SIZE);
 }
 
 /* --- entries --- */
@@ -198,6 +208,10 @@ void table_release(struct table *table, uint32_t number);
 void table_recount_begin(struct table *table);
 void table_recount(struct table *table, uint32_t number);
 void table_recount_end(struct table *table);
+/* This slot's round robin account of an entry that it has joined. */
+int64_t *table_account(const struct table *table, uint32_t number);
+/* What this slot has saved up for the `index`-th pool of the configuration (pools_internal.h); 0: nothing was stored yet. */
+uint64_t *table_budget(const struct table *table, uint32_t index);
 /* Nothing of this slot counts any more. */
 void table_leave(struct table *table);
 

@@ -5,6 +5,7 @@
 #include "base/fd.h"
 #include "core/shared.h"
 #include "unit.h"
+#include "upstream/health.h"
 #include "upstream/table.h"
 
 #include <netinet/in.h>
@@ -498,6 +499,74 @@ static void other_tries_are_bounded_by_the_budget(void **state)
     assert_int_equal(retries, 20);
 }
 
+/* The worker of that place dies, and the next one comes. */
+static struct pools *start_again(struct pools **pools, uint32_t place)
+{
+    pools_stop(pools); /* gives back what is private, and nothing else */
+    return start(place);
+}
+
+static void the_budget_outlives_the_worker_and_is_its_pools_alone(void **state)
+{
+    (void)state;
+    one = start(0);
+    while (pools_may_retry(one, 0))
+        ;
+    one = start_again(&one, 0);
+    assert_false(pools_may_retry(one, 0));
+    for (unsigned i = 0; i < 5; i++)
+        (void)ask(one, T0);
+    one = start_again(&one, 0);
+    assert_true(pools_may_retry(one, 0));
+    assert_false(pools_may_retry(one, 0));
+    other = start(1); /* each slot has its own */
+    assert_true(pools_may_retry(other, 0));
+    pools_stop(&one);
+    pool.name = SLICE_LITERAL("another"); /* of another configuration, in the same place */
+    one = start(0);
+    assert_true(pools_may_retry(one, 0));
+}
+
+/* Whenever a worker dies, the next one goes on with the turns where it stood. */
+static void turns_go_on_across_deaths(void **state)
+{
+    unsigned whole[60], counts[5] = {0};
+    (void)state;
+
+    servers[0].weight = 5;
+    servers[2].weight = 2;
+    one = start(0);
+    other = start(1);
+    for (unsigned i = 0; i < 60; i++) {
+        whole[i] = ask(other, T0);
+        if (i % 3 == 1)
+            one = start_again(&one, 0);
+        assert_int_equal(ask(one, T0), whole[i]);
+        counts[whole[i]]++;
+    }
+    assert_in_range(counts[1], 36, 39);
+    assert_in_range(counts[2], 7, 8);
+    assert_in_range(counts[3], 14, 16);
+}
+
+/* In the middle of a choice some have got their weight and nobody has paid: that shifts turns, and starves nobody. */
+static void a_choice_that_was_cut_short_is_made_up_for(void **state)
+{
+    unsigned counts[5] = {0};
+    struct table_row *row;
+    (void)state;
+
+    one = start(0);
+    row = (void *)((char *)shared + TABLE_ROWS_AT);
+    for (uint32_t i = 0; i < 100;
+         i++) /* a hundred deaths, all of them at the worst place for the first one */
+        row->accounts[TABLE_MEMBER_ENTRY(member_of(one, 1))] += (int64_t)HEALTH_WHOLE;
+    for (unsigned i = 0; i < 3000; i++)
+        counts[ask(one, T0)]++;
+    assert_in_range(counts[2], 900, 1000);
+    assert_in_range(counts[3], 900, 1000);
+}
+
 static void a_member_of_nobody_is_known_as_such(void **state)
 {
     struct sockaddr_storage address;
@@ -563,6 +632,9 @@ int main(void)
         TEST(a_lookup_whose_worker_died_is_taken_by_another),
         TEST(of_srv_the_weights_count_and_the_lower_priority_is_a_backup),
         TEST(other_tries_are_bounded_by_the_budget),
+        TEST(the_budget_outlives_the_worker_and_is_its_pools_alone),
+        TEST(turns_go_on_across_deaths),
+        TEST(a_choice_that_was_cut_short_is_made_up_for),
         TEST(a_member_of_nobody_is_known_as_such),
         TEST(a_member_has_its_texts),
         TEST(without_shared_memory_it_works_alone),

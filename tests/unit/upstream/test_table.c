@@ -250,7 +250,7 @@ static void no_death_makes_a_row_say_too_little_or_a_limit_give_way(void **state
         kill(workers[i], SIGKILL);
         assert_int_equal(waitpid(workers[i], &status, 0), workers[i]);
         assert_true(WIFSIGNALED(status));
-        row = table_row(&one, 10 + i)[number] & TABLE_ACTIVE;
+        row = table_row(&one, 10 + i)->words[number] & TABLE_ACTIVE;
         assert_in_range(row, held[i], held[i] + 1);
         workers[i] = fork();
         if (!workers[i])
@@ -310,7 +310,7 @@ static void no_death_of_somebody_who_joins_loses_an_entry(void **state)
     }
     for (uint32_t place = 10; place < 13; place++) /* as the next worker of each does */
         for (uint32_t i = 0; i < TABLE_ENTRIES; i++)
-            table_row(&one, place)[i] = 0;
+            table_row(&one, place)->words[i] = 0;
     for (uint16_t i = 0; i < TABLE_ENTRIES; i++)
         assert_int_equal(join(&one, "new", (uint16_t)(3000 + i), &number), 0);
 }
