@@ -97,10 +97,13 @@ struct conn_side {
     uint8_t was_cut;            /* a former worker died while it drove this (worker_was_cut) */
     uint8_t is_counted;         /* among those of its client */
     uint8_t is_over;            /* when it was accepted, its client had too many; it is not counted */
-    uint64_t sent_seen;         /* bytes the peer had taken when it was last looked at (conn_drains) */
-    uint64_t rate_since_ns;     /* the class's: since when a rate is measured … */
-    uint64_t rate_from;         /* … and from how many bytes on */
-    uint32_t file_references;   /* users of this descriptor if it is an open file: records and caches */
+    uint8_t is_flowing;   /* the last receive took all that there was room for: more is likely to be there */
+    uint8_t more_follows; /* what is sent now need not end a segment: more comes at once */
+    uint8_t is_corked;    /* … and the kernel may keep its end back */
+    uint64_t sent_seen;   /* bytes the peer had taken when it was last looked at (conn_drains) */
+    uint64_t rate_since_ns;   /* the class's: since when a rate is measured … */
+    uint64_t rate_from;       /* … and from how many bytes on */
+    uint32_t file_references; /* users of this descriptor if it is an open file: records and caches */
 };
 
 struct worker {

@@ -6,6 +6,8 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -84,6 +86,7 @@ int conn_fill(struct worker *worker, struct record *record)
     piece = in_one_piece(head->in_base, record->rx, free_bytes);
     count = ledger_receive(worker->intent, record, fd,
                            ring_at(worker, head->in_block, head->in_base, record->rx), piece);
+    side->is_flowing = count > 0 && (size_t)count == piece;
     if (count > 0) {
         /* A short read has emptied the socket; a FIN that came with the bytes gives no further edge. */
         if ((size_t)count < piece && !side->read_to_the_end)
@@ -256,7 +259,7 @@ static ssize_t flush_ring(struct worker *worker, struct record *record, const st
 
     return ledger_send(worker->intent, record, (int)arena_number(&worker->arena, record),
                        ring_at(worker, head->out_block, head->out_base, record->tx), piece,
-                       record->tx + piece < head->made);
+                       record->tx + piece < head->made || worker_side(worker, record)->more_follows);
 }
 
 static size_t file_piece(uint64_t left)
@@ -283,15 +286,18 @@ static ssize_t flush_file(struct worker *worker, struct record *record, const st
 int conn_flush(struct worker *worker, struct record *record)
 {
     const struct record_head *head = record_head(record);
+    struct conn_side *side = worker_side(worker, record);
     uint64_t share_end = record->tx + SEND_SHARE;
 
+    if (record->tx == head->made)
+        return 0;
     while (record->tx < head->made) {
         uint64_t ring_end = head->file_fd >= 0 ? head->file_from : head->made;
         ssize_t count = record->tx < ring_end ? flush_ring(worker, record, head, ring_end)
                                               : flush_file(worker, record, head);
 
         if (count == -EAGAIN) {
-            worker_side(worker, record)->writable = 0;
+            side->writable = 0;
             return ERR_AGAIN;
         }
         if (count == -ENODATA)
@@ -305,7 +311,25 @@ int conn_flush(struct worker *worker, struct record *record)
             return ERR_BUSY;
         }
     }
+    side->is_corked = side->more_follows;
     return 0;
+}
+
+void conn_follows(struct worker *worker, struct record *to, const struct record *from, int goes_on)
+{
+    worker_side(worker, to)->more_follows = goes_on && worker_side(worker, from)->is_flowing;
+}
+
+void conn_let_go(struct worker *worker, struct record *record)
+{
+    struct conn_side *side = worker_side(worker, record);
+    const int on = 1;
+
+    if (!side->is_corked)
+        return;
+    side->is_corked = 0;
+    if (record->kind != RECORD_UNIX) /* whose sockets keep nothing back */
+        (void)setsockopt((int)arena_number(&worker->arena, record), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
 int conn_drains(struct worker *worker, struct record *record)

@@ -86,6 +86,14 @@ WARN_UNUSED int conn_move(const struct record *from_record, struct record_head *
  * ERR_RESET and others: the connection is gone. */
 WARN_UNUSED int conn_flush(struct worker *worker, struct record *record);
 
+/* What `to` is to send came from `from`. When the last receive took all that there was room for, and goes_on, more is likely
+ * to follow at once: segments are filled up with it (MSG_MORE, send(2)). To be called before the flush, each time. Uploads cost 0.75 of what they
+ * cost without it, answers 1.3 times as much (bench/run --only proxy): those do without. */
+void conn_follows(struct worker *worker, struct record *to, const struct record *from, int goes_on);
+/* For now nothing follows: what the kernel keeps back of the last flush is sent. After a death that happens by itself, 200 ms
+ * after it was given to the kernel (tcp(7), TCP_CORK). */
+void conn_let_go(struct worker *worker, struct record *record);
+
 /* 1 if the peer has taken bytes since this was last asked (or was never asked): a slow reader is not a dead one, but the
  * socket says that it can be written to only when a good part of its buffer is free. */
 int conn_drains(struct worker *worker, struct record *record);

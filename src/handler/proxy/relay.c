@@ -148,6 +148,8 @@ static enum exchange_outcome pass_request(struct worker *worker, struct record *
         result = pass_broken_off(leg, arena_number(&worker->arena, leg));
     if (result < 0)
         return refuse(worker, client, refusal);
+    if (result)
+        conn_follows(worker, leg, client, exchange_seen(client)->flags & EXCHANGE_BODY_UNREAD);
     *moved |= result;
     return EXCHANGE_GO_ON;
 }
@@ -271,5 +273,7 @@ enum exchange_outcome relay_pass(struct worker *worker, struct record *client)
         return outcome;
     leg_settle(worker, leg);
     leg_plan(worker, leg, client, leg->tx != tx, leg->rx != rx);
+    if (!moved)
+        conn_let_go(worker, leg);
     return moved ? EXCHANGE_GO_ON : EXCHANGE_REST;
 }

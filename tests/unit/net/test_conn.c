@@ -1,14 +1,17 @@
 /* A connection's rings, file and socket, without a protocol. */
 #include "net/conn.h"
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "rig.h"
 #include "unit.h"
 
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -243,6 +246,43 @@ static void what_the_socket_does_not_take_stays_in_the_ring(void **state)
     hear(made - heard);
 }
 
+/* What follows is the input of the same connection. */
+static void a_segment_is_filled_up_only_while_more_is_likely_to_follow(void **state)
+{
+    const int is_tcp = !strcmp(family_name, "tcp");
+    uint64_t began_ns;
+    int kept = -1;
+    (void)state;
+
+    heard = 0;
+    say(0, 100);
+    fill_to(100);
+    conn_follows(worker(), record, record, 1);
+    assert_false(worker_side(worker(), record)->more_follows); /* the socket was emptied */
+    say(100, ARENA_BLOCK_SIZE - 100);
+    fill_to(ARENA_BLOCK_SIZE);
+    conn_follows(worker(), record, record, 0);
+    assert_false(worker_side(worker(), record)->more_follows); /* that was the end */
+    conn_follows(worker(), record, record, 1);
+    put(0, 100, 0);
+    began_ns = clock_monotonic_ns();
+    assert_int_equal(conn_flush(worker(), record), 0);
+    assert_int_equal(record->tx, 100);
+    assert_int_equal(is_tcp ? ioctl(server_fd(), SIOCOUTQNSD, &kept) : 0, 0);
+    if (is_tcp && clock_monotonic_ns() - began_ns < 100 * NS_PER_MS) /* the kernel keeps it for 200 ms */
+        assert_int_equal(kept, 100);
+    assert_true(worker_side(worker(), record)->is_corked);
+    conn_let_go(worker(), record);
+    assert_int_equal(is_tcp ? ioctl(server_fd(), SIOCOUTQNSD, &kept) : 0, 0);
+    assert_int_equal(is_tcp ? kept : 0, 0);
+    hear(100);
+    conn_follows(worker(), record, record, 0);
+    put(100, 100, 0);
+    assert_int_equal(conn_flush(worker(), record), 0);
+    assert_false(worker_side(worker(), record)->is_corked);
+    hear(100);
+}
+
 /* A file of `length` bytes that goes on with the pattern from `from`. */
 static int file_of(uint64_t from, size_t length)
 {
@@ -391,6 +431,7 @@ int main(void)
         CASE(the_end_of_input_is_remembered),
         CASE(output_is_all_or_nothing_and_goes_round_the_ring),
         CASE(what_the_socket_does_not_take_stays_in_the_ring),
+        CASE(a_segment_is_filled_up_only_while_more_is_likely_to_follow),
         CASE(a_file_goes_out_behind_what_was_put_and_is_let_go),
         CASE(a_fast_reader_gives_others_their_turn),
         CASE(a_file_shorter_than_promised_is_an_error),
