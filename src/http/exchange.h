@@ -220,24 +220,9 @@ struct exchange_ticket exchange_ticket(const struct exchange *exchange);
 WARN_UNUSED int exchange_reopen(const struct exchange_ticket *ticket, struct exchange *exchange);
 void exchange_finish(struct exchange *exchange);
 
-/* A response whose head comes from elsewhere. `lines`: its fields, each ending in CRLF, without those of the connection and of
- * the framing. */
-struct exchange_head_of {
-    int status;
-    struct slice phrase, lines;
-    int has_date;
-    enum exchange_framing {
-        EXCHANGE_FRAMED_BY_LENGTH,
-        EXCHANGE_FRAMED_BY_CHUNKS,
-        EXCHANGE_FRAMED_BY_END,
-        EXCHANGE_NO_BODY,
-        EXCHANGE_UPGRADED, /* what follows is no HTTP */
-    } framing;
-    uint64_t length; /* BY_LENGTH; with NO_BODY: what is announced all the same, UINT64_MAX: nothing */
-    struct slice edit_values; /* exchange_save_edits, or empty */
-};
-/* Puts it into the ring and accounts for it; the step stays. 0; ERR_LIMIT: it does not fit into the ring now; ERR_NO_SPACE:
- * it never will; ERR_NO_MEMORY. Then nothing has changed. */
+/* Puts a head from elsewhere (respond_head.h) into the ring and accounts for it; the step stays. 0; ERR_LIMIT: it does not fit
+ * into the ring now; ERR_NO_SPACE: it never will; ERR_NO_MEMORY. Then nothing has changed. */
+struct exchange_head_of;
 WARN_UNUSED int exchange_put_head(struct exchange *exchange, const struct exchange_head_of *head);
 /* In begin: the values of the route's header changes, which speak of the request, for a response that is made later. Adds
  * nothing if they do not depend on it. 0 or ERR_NO_SPACE. */

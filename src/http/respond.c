@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "http/account.h"
 #include "http/respond_fields.h"
+#include "http/respond_head.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -134,48 +135,20 @@ static void response_made(struct exchange *exchange, int status, uint64_t from, 
 
 /* --- a head from elsewhere --- */
 
-static void add_framing(const struct exchange *exchange, const struct exchange_head_of *head,
-                        struct text *text)
-{
-    if (head->framing == EXCHANGE_FRAMED_BY_CHUNKS)
-        text_add(text, SLICE_LITERAL("Transfer-Encoding: chunked\r\n"));
-    else if (head->framing == EXCHANGE_FRAMED_BY_LENGTH ||
-             (head->framing == EXCHANGE_NO_BODY && head->length != LENGTH_UNKNOWN))
-        add_number_line(text, "Content-Length: ", head->length);
-    if (head->framing == EXCHANGE_UPGRADED)
-        text_add(text, SLICE_LITERAL("Connection: upgrade\r\n"));
-    else if (exchange->state->flags & EXCHANGE_CLOSE)
-        text_add(text, SLICE_LITERAL("Connection: close\r\n"));
-    else if (exchange->state->flags & EXCHANGE_HTTP_1_0)
-        text_add(text, SLICE_LITERAL("Connection: keep-alive\r\n"));
-    text_add(text, SLICE_LITERAL("\r\n"));
-}
-
 int exchange_put_head(struct exchange *exchange, const struct exchange_head_of *head)
 {
     static char memory[ARENA_BLOCK_SIZE];
     const struct http_route *route = exchange_route(exchange->http, exchange->state);
+    const struct respond_to to = {.date = http_date_now(exchange->http),
+                                  .changes = route ? route->headers : NULL,
+                                  .closes = (exchange->state->flags & EXCHANGE_CLOSE) != 0,
+                                  .is_1_0 = (exchange->state->flags & EXCHANGE_HTTP_1_0) != 0};
     const uint64_t from = exchange->head->made;
-    struct text text, lines;
+    struct text text;
     int result;
 
     text_init(&text, memory, sizeof memory);
-    text_add(&text, SLICE_LITERAL("HTTP/1.1 "));
-    text_add_u64(&text, (uint64_t)head->status);
-    text_add(&text, SLICE_LITERAL(" "));
-    text_add(&text, head->phrase);
-    text_add(&text, SLICE_LITERAL("\r\n"));
-    if (!head->has_date) /* RFC 9110 section 6.6.1 */
-        add_line(&text, SLICE_LITERAL("Date: "), http_date_now(exchange->http));
-    lines = (struct text){.at = text.at + text.length, .capacity = text.capacity - text.length};
-    text_add(&lines, head->lines);
-    if (text.overflow || lines.overflow)
-        return ERR_NO_SPACE;
-    if (route && respond_change_fields_saved(&lines, route->headers, head->edit_values))
-        return ERR_NO_SPACE;
-    text.length += lines.length;
-    add_framing(exchange, head, &text);
-    if (text.overflow)
+    if (respond_head_make(head, &to, &text))
         return ERR_NO_SPACE;
     result =
         conn_put(exchange->worker, exchange->record, exchange->head, (struct slice){text.at, text.length});

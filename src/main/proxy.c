@@ -265,9 +265,10 @@ static const struct directive directives[] = {
         .name = "host",
         .contexts = IN_PROXY,
         .arguments = {{.name = "TEXT", .kind = CONF_TEXT, .words = host_words}},
-        .doc = "The Host that the upstream server is asked for: the `client`'s, the one of the `upstream` "
-               "server itself, "
-               "or a text.",
+        .doc =
+            "The Host that the upstream server is asked for: the `client`'s, the one of the `upstream` "
+            "server itself (of a pool that of its first, of `srv:NAME` the name), or a text. Where a client "
+            "of HTTP/1.0 names none, it is the server's.",
         .example = IN_A_PROXY("host app.example.com"),
         .default_text = "`client`",
         .apply = apply_host,

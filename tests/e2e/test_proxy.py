@@ -540,6 +540,24 @@ def test_what_a_stranger_says_of_clients_is_replaced(proxied, upstream):
     assert seen.value("via") == "1.1 holdfast"
 
 
+def test_a_stranger_does_not_get_through_by_another_spelling(proxied, upstream):
+    """CGI and its heirs see X_Forwarded_For and X-Forwarded-For as one."""
+    ask(proxied, request(headers=FORGED.replace("-", "_").replace("X_Real_IP: 1.2.3.4", "X_Real-IP: 1.2.3.4")
+                         + "X_Request_Id: theirs\r\nX_Other: kept\r\n"))
+    names = [name.lower().replace("_", "-") for name, _ in upstream.requests[0].fields]
+    for name in ("x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "forwarded", "x-request-id"):
+        assert names.count(name) == 1, name
+    assert "x-forwarded-port" not in names and "x-real-ip" not in names
+    assert upstream.requests[0].value("x_other") == "kept"
+
+
+def test_a_request_of_http_1_0_becomes_a_whole_one_of_http_1_1(proxied, upstream):
+    ask(proxied, b"POST /x HTTP/1.0\r\nContent-Length: 2\r\nExpect: 100-continue, whatever\r\n\r\nhi")
+    seen = upstream.requests[0]
+    assert seen.value("host") == f"127.0.0.1:{upstream.port}"  # it names none, and must
+    assert seen.value("expect") is None and seen.value("via") == "1.0 holdfast"
+
+
 def test_what_a_trusted_proxy_says_of_clients_is_kept_and_added_to(start_server, upstream):
     server = start_server(config=config(upstream, site="    trust 127.0.0.0/8"))
     ask(server, request(headers=FORGED + "X-Forwarded-For: 5.6.7.8\r\nVia: 1.1 other\r\n"))

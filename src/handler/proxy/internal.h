@@ -193,8 +193,6 @@ void leg_settle(struct worker *worker, struct record *leg);
 
 /* Serialises what was parsed, for that server. 0; ERR_LIMIT: it is too large. */
 WARN_UNUSED int request_head_make(struct exchange *exchange, struct text *out);
-/* 1 if the request asks for another protocol, and may have it. */
-int proxy_upgrades(const struct h1_head *request);
 /* For the choice of a server. */
 uint64_t request_hash(const struct exchange *exchange, const struct upstream_pool *pool);
 

@@ -1,6 +1,7 @@
 #include "handler/proxy/proxy.h"
 
 #include "handler/proxy/internal.h"
+#include "handler/proxy/request_text.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -84,7 +85,7 @@ static void proxy_begin(struct exchange *exchange)
                                   .hash = request_hash(exchange, pool),
                                   .flags = (uint8_t)((is_idempotent(request->method) ? RELAY_IDEMPOTENT : 0) |
                                                      (request->expect_continue ? RELAY_EXPECTS : 0) |
-                                                     (proxy_upgrades(request) ? RELAY_UPGRADE : 0))};
+                                                     (request_text_upgrades(request) ? RELAY_UPGRADE : 0))};
     exchange->state->chunks.keep_trailers = 1;
     if (!settings->buffer_request || !(exchange->state->flags & EXCHANGE_BODY_UNREAD) ||
         !waiting_hold(exchange, (struct slice){head.at, head.length}))

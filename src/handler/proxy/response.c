@@ -1,5 +1,6 @@
 /* The response on its way from the leg's ring to the client's: its head is made anew, its body is passed on. */
 #include "handler/proxy/internal.h"
+#include "handler/proxy/response_text.h"
 
 #include "base/assert.h"
 
@@ -32,47 +33,24 @@ static enum step_result bad(struct pass *pass, enum proxy_failure failure, struc
 
 /* --- heads --- */
 
-static struct slice field_lines(const struct h1_response *response, int *has_date, struct text *out)
-{
-    *has_date = 0;
-    for (uint32_t i = 0; i < response->field_count; i++) {
-        const struct h1_field *field = &response->fields[i];
-
-        if (slice_equals_nocase(field->name, SLICE_LITERAL("Content-Length")) ||
-            h1_hop_by_hop(response->fields, response->field_count, field->name))
-            continue;
-        *has_date |= slice_equals_nocase(field->name, SLICE_LITERAL("Date"));
-        text_add(out, field->name);
-        text_add(out, SLICE_LITERAL(": "));
-        text_add(out, field->value);
-        text_add(out, SLICE_LITERAL("\r\n"));
-    }
-    return (struct slice){out->at, out->length};
-}
-
 /* RFC 9110 section 7.8. What stands behind the head, on either side, is the other protocol's. */
 static enum step_result pass_upgrade(struct pass *pass, const struct h1_response *response)
 {
     static char memory[ARENA_BLOCK_SIZE];
     struct relay_state *relay = relay_state_in(pass->exchange.state);
     const struct relay_plan *plan = relay_plan_of(pass->worker, pass->exchange.head);
-    const struct h1_field *upgrade =
-        h1_fields_find(response->fields, response->field_count, SLICE_LITERAL("Upgrade"));
-    struct exchange_head_of head = {.status = 101, .phrase = response->phrase, .framing = EXCHANGE_UPGRADED};
+    struct exchange_head_of head;
     struct text lines;
     int result;
 
-    if (!(relay->flags & RELAY_UPGRADE) || !response->is_upgrade || !upgrade)
-        return bad(pass, PROXY_BAD_ANSWER, SLICE_LITERAL("upstream_unasked_upgrade"));
     text_init(&lines, memory, sizeof memory);
-    (void)field_lines(response, &head.has_date, &lines);
-    text_add(&lines, SLICE_LITERAL("Upgrade: "));
-    text_add(&lines, upgrade->value);
-    text_add(&lines, SLICE_LITERAL("\r\n"));
-    head.lines = (struct slice){lines.at, lines.length};
+    result = response_text_upgrade(response, &lines, &head);
+    if (!(relay->flags & RELAY_UPGRADE) || result == ERR_INVALID)
+        return bad(pass, PROXY_BAD_ANSWER, SLICE_LITERAL("upstream_unasked_upgrade"));
     if (plan)
         head.edit_values = (struct slice){plan->bytes, plan->values_length};
-    result = lines.overflow ? ERR_NO_SPACE : exchange_put_head(&pass->exchange, &head);
+    if (!result)
+        result = exchange_put_head(&pass->exchange, &head);
     if (result == ERR_NO_SPACE)
         return bad(pass, PROXY_HEADER_TOO_LARGE, (struct slice){"", 0});
     if (result)
@@ -94,19 +72,13 @@ static enum step_result pass_interim(struct pass *pass, const struct h1_response
         !(pass->exchange.state->flags & EXCHANGE_HTTP_1_0) &&
         (response->status != 100 || relay_seen(pass->exchange.record)->flags & RELAY_EXPECTS);
     struct text text;
-    int has_date;
 
     if (response->status == 101)
         return pass_upgrade(pass, response);
     if (!is_wanted)
         return STEP_MOVED;
     text_init(&text, memory, sizeof memory);
-    text_add_f(&text, "HTTP/1.1 %d ", response->status);
-    text_add(&text, response->phrase);
-    text_add(&text, SLICE_LITERAL("\r\n"));
-    (void)field_lines(response, &has_date, &text);
-    text_add(&text, SLICE_LITERAL("\r\n"));
-    if (text.overflow)
+    if (response_text_interim(response, &text))
         return bad(pass, PROXY_HEADER_TOO_LARGE, (struct slice){"", 0});
     if (text.length > conn_room(pass->exchange.record, pass->exchange.head))
         return STEP_NONE;
@@ -114,20 +86,6 @@ static enum step_result pass_interim(struct pass *pass, const struct h1_response
                     (struct slice){text.at, text.length})
                ? STEP_NONE
                : STEP_MOVED;
-}
-
-static enum exchange_framing framing_of(const struct exchange *exchange, const struct h1_response *response)
-{
-    switch (response->body) {
-    case H1_BODY_NONE:
-        return EXCHANGE_NO_BODY;
-    case H1_BODY_LENGTH:
-        return EXCHANGE_FRAMED_BY_LENGTH;
-    case H1_BODY_CHUNKED:
-    case H1_BODY_TO_END:
-        break;
-    }
-    return exchange->state->flags & EXCHANGE_HTTP_1_0 ? EXCHANGE_FRAMED_BY_END : EXCHANGE_FRAMED_BY_CHUNKS;
 }
 
 static void note_answer(struct pass *pass, const struct h1_response *response, enum exchange_framing framing)
@@ -147,23 +105,14 @@ static enum step_result pass_final(struct pass *pass, const struct h1_response *
     static char memory[ARENA_BLOCK_SIZE];
     struct exchange *exchange = &pass->exchange;
     const struct relay_plan *plan = relay_plan_of(pass->worker, exchange->head);
-    struct exchange_head_of head = {.status = response->status,
-                                    .phrase = response->phrase,
-                                    .framing = framing_of(exchange, response),
-                                    .length = UINT64_MAX};
     const uint8_t flags = exchange->state->flags;
+    struct exchange_head_of head;
     struct text lines;
     int result;
 
     text_init(&lines, memory, sizeof memory);
-    head.lines = field_lines(response, &head.has_date, &lines);
-    text_add(&lines, response->version_minor ? SLICE_LITERAL("Via: 1.1 holdfast\r\n")
-                                             : SLICE_LITERAL("Via: 1.0 holdfast\r\n"));
-    head.lines.length = lines.length;
-    if (lines.overflow)
+    if (response_text_final(response, flags & EXCHANGE_HTTP_1_0, &lines, &head))
         return bad(pass, PROXY_HEADER_TOO_LARGE, (struct slice){"", 0});
-    if (response->content_length >= 0 && response->status != 204)
-        head.length = (uint64_t)response->content_length;
     if (plan)
         head.edit_values = (struct slice){plan->bytes, plan->values_length};
     if (head.framing == EXCHANGE_FRAMED_BY_END)
