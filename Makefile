@@ -3,7 +3,7 @@
 BUILD ?= build
 PREFIX ?= /usr/local
 DESTDIR ?=
-FUZZ_SECONDS ?= 60
+FUZZ_MINUTES ?= 1
 PYTHON = /usr/bin/python3
 # What makes the release quicker, and its build slower (bench/run --only files)
 RELEASE = $(shell cat tools/release_options.txt)
@@ -32,9 +32,9 @@ soak: ## the long tests whole; writes report/soak-DATE.md
 	@tools/packages build test
 	@tools/soak
 
-fuzz: ## each fuzz target for FUZZ_SECONDS (60)
+fuzz: ## each fuzz target for FUZZ_MINUTES (1) of CPU time; writes report/fuzz-DATE.md
 	@tools/packages build test
-	@tools/fuzz --seconds $(FUZZ_SECONDS)
+	@tools/fuzz --minutes $(FUZZ_MINUTES)
 
 bench: ## what a request costs (bench/run)
 	@tools/packages build bench

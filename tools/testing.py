@@ -2,9 +2,11 @@
 
 import atexit
 import collections
+import datetime
 import json
 import os
 import pathlib
+import platform
 import re
 import signal
 import subprocess
@@ -161,6 +163,19 @@ def run_pytest(name, folder, variant, paths, marks="", timeout=900, environment=
     if code not in (0, 1, 5) or (code == 1 and all(case.outcome != "failed" for case in cases)):
         cases.append(Case(f"{name}: pytest itself", "failed", text))
     return cases
+
+
+def git(*arguments):
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def report_head():
+    """What every report begins with: of what it is, when and where it was made."""
+    changed = " with uncommitted changes" if git("status", "--porcelain") else ""
+    return [f"- commit: {git('rev-parse', 'HEAD') or 'none'}{changed}",
+            f"- date: {datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M} UTC",
+            f"- machine: Linux {platform.release().partition('-')[0]}, {platform.machine()}, {os.cpu_count()} processors"]
 
 
 def count(cases):
