@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define GATHER_NS NS_PER_S
+#define GATHER_NS (100 * NS_PER_MS) /* lines wait so long for others, to be written with them */
 #define LEAVE_PAUSE_NS (200 * 1000ULL)
 #define AGAIN_NS (20 * NS_PER_MS)
 #define TROUBLE_NS NS_PER_S
