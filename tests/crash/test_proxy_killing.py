@@ -5,10 +5,11 @@ import collections
 import hashlib
 import json
 import random
+import subprocess
 
 import pytest
 from counting_upstream import GREETING, CountingUpstream, pattern
-from killers import (BUILD, SOAK, Killing, Load, descriptor_counts, long_or_short, run_sweep, wait_settled)
+from killers import (BUILD, SOAK, Killing, Load, descriptor_counts, long_or_short, program, run_sweep, wait_settled)
 
 pytestmark = [pytest.mark.variants("hooks", "release", "asan"), pytest.mark.limit(3700 if SOAK else 100)]
 
@@ -283,6 +284,16 @@ SWEEPS = [(kind, mode, held) for kind in ("tcp", "unix") for mode in SAMPLES for
     else IN_A_CHECK.get(BUILD, [])
 
 
+# Their clients wait for an answer to a request that they have not sent whole: a body that is held back is not passed on before.
+EARLY = ("early-413", "early-answer")
+
+
+def parts_for(held):
+    lines = subprocess.run([program("sweep"), "--list-parts"], capture_output=True, text=True, check=True).stdout.splitlines()
+    names = [line.split()[0] for line in lines if "by name alone" not in line]
+    return ",".join(name for name in names if held == "streamed" or name not in EARLY)
+
+
 @pytest.mark.variants("hooks", "release")
 @pytest.mark.parametrize("kind, mode, held", SWEEPS)
 def test_a_worker_may_die_anywhere_in_a_proxied_request(start_pair, kind, mode, held, hooks, seed, record_property):
@@ -290,7 +301,7 @@ def test_a_worker_may_die_anywhere_in_a_proxied_request(start_pair, kind, mode, 
     keeper = wait_settled(server)["workers"][0]["keeper_pid"]
     seconds, sample = long_or_short((3500, 0), SAMPLES[mode])
     totals = run_sweep("--keeper", keeper, "--target", server.targets[0], "--mode", mode, "--seed", seed, "--seconds", seconds,
-                       *(["--sample", sample] if sample else []), *([] if hooks else ["--no-hooks"]), timeout=seconds + 60)
+                       "--parts", parts_for(held), *(["--sample", sample] if sample else []), *([] if hooks else ["--no-hooks"]), timeout=seconds + 60)
     assert totals["points"] >= 20
     status = wait_settled(server)
     assert status["workers"][0]["poisoned"] == 0
