@@ -49,9 +49,10 @@ struct block_build {
     int highest_group;
     struct conf_node group_node;
     size_t group_argument;
-    size_t mistakes_before; /* of the whole configuration, when the block began */
-    size_t mistakes_inside; /* in the blocks of routes in it */
-    int has_mistakes;       /* of its own: nothing is to be concluded from what it says */
+    struct conf_node compress_node; /* its `compress` */
+    size_t mistakes_before;         /* of the whole configuration, when the block began */
+    size_t mistakes_inside;         /* in the blocks of routes in it */
+    int has_mistakes;               /* of its own: nothing is to be concluded from what it says */
 
     size_t header_count, edit_count; /* own ones */
     const struct route_header **header_end;

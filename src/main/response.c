@@ -160,6 +160,7 @@ static int apply_compress(void *into, const struct conf_statement *statement, vo
     int words = 0;
     (void)child;
     block->route->given |= ROUTE_GIVES_COMPRESS;
+    block->compress_node = statement->node;
     for (size_t i = 0; i < statement->counts[0]; i++) {
         const struct conf_value *value = &statement->values[0][i];
         if (value->word >= 0)
@@ -350,7 +351,8 @@ static const struct directive directives[] = {
             "the client prefers, in this order. `on`: the usual types of text. Otherwise the media types, "
             "such as "
             "`text/html` or `text/*`. A file is compressed once and kept for a while, 64 MiB of them in each "
-            "worker; files above 4 MiB are sent as they are. Answers of a `proxy` pass as they come.",
+            "worker; files above 4 MiB are sent as they are. Answers of a `proxy` pass as they come, so in a "
+            "block that only passes on it is a mistake.",
         .example = IN_A_SITE("compress on"),
         .default_text = "`off`",
         .apply = apply_compress,

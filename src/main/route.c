@@ -166,6 +166,25 @@ static void judge_groups(const struct block_build *block, struct diagnostics *di
     refuse_at(diagnostics, block->group_node, (int)block->group_argument, hint, message);
 }
 
+static int serves_files(const struct http_route *route)
+{
+    int serves = route->answer == ROUTE_FILES;
+    for (const struct http_route *child = route->first_child; child && !serves; child = child->next)
+        serves = serves_files(child);
+    return serves;
+}
+
+static void judge_compression(const struct block_build *block, struct diagnostics *diagnostics)
+{
+    const struct http_route *route = block->route;
+    if (!(route->given & ROUTE_GIVES_COMPRESS) || route->settings.compress == ROUTE_COMPRESS_OFF ||
+        route->answer != ROUTE_PROXY || serves_files(route))
+        return;
+    refuse_at(diagnostics, block->compress_node, -1,
+              "leave it out: what an upstream server answers is passed on as it comes",
+              "\"compress\" is for files, and there are none in this block");
+}
+
 static int number_routes(const struct build *build)
 {
     struct http_config *http = build->http;
@@ -194,6 +213,8 @@ int routes_finish(struct build *build, struct diagnostics *diagnostics)
             return error;
         if (!is_doubtful(block, NULL))
             judge_answer(block, diagnostics);
+        if (!is_doubtful(block, NULL))
+            judge_compression(block, diagnostics);
         if (!is_doubtful(block, site_of(block))) /* a site has no `match` */
             judge_groups(block, diagnostics);
     }
