@@ -62,6 +62,13 @@ static int peer_fin_counted(int fd, int state, int in_queue)
     return state == STATE_CLOSE && closed_after_fin(fd, in_queue);
 }
 
+int ledger_was_reset(int fd)
+{
+    struct tcp_info info;
+
+    return !tcp_info_read(fd, &info) && info.tcpi_state == STATE_CLOSE && !closed_after_fin(fd, 0);
+}
+
 static int infos_agree(const struct tcp_info *a, const struct tcp_info *b)
 {
     return a->tcpi_state == b->tcpi_state && a->tcpi_bytes_received == b->tcpi_bytes_received &&

@@ -36,6 +36,10 @@ struct ledger_counts {
  * `shut`: our FIN was queued. 0 or an error (not a TCP socket, the counters never came to rest). */
 WARN_UNUSED int ledger_tcp_counts(int fd, int connected, int shut, struct ledger_counts *counts);
 
+/* After a read has said that a TCP connection is at its end: 1 if that was a reset, or the connection has failed, and no FIN of
+ * the peer. A failed read tells it once; whoever reads next, the next worker for one, is told of an end. */
+int ledger_was_reset(int fd);
+
 /* --- I/O under an intent: called by the loop thread with the record's own descriptor --- */
 
 /* Receives into a ring. Returns bytes > 0, 0 at the end of input, or -errno. */

@@ -1,17 +1,14 @@
 #include "http/account.h"
 
 #include "base/assert.h"
-#include "core/log_ring.h"
+#include "core/access_log.h"
 #include "core/redo.h"
-#include "http/client_net.h"
 #include "http/counters.h"
 #include "http/request_id.h"
 #include "http/traceparent.h"
 
-#include <netinet/in.h>
 #include <stddef.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #define NOTE_MAGIC 0x45544f4eu /* "NOTE" */
 #define REASON_MAX 64
@@ -107,21 +104,6 @@ static uint16_t log_number(const struct exchange *exchange)
     return settings ? settings->access_log : 0;
 }
 
-static struct slice client_of(const struct record *record, char *memory, size_t size)
-{
-    struct sockaddr_storage address = {0};
-    struct sockaddr_in6 *ipv6 = (struct sockaddr_in6 *)&address;
-    struct text text;
-
-    text_init(&text, memory, size);
-    if (record->kind == RECORD_UNIX)
-        return (struct slice){text.at, 0};
-    ipv6->sin6_family = AF_INET6;
-    memcpy(&ipv6->sin6_addr, record->client_address, sizeof ipv6->sin6_addr);
-    client_address_format(&address, &text);
-    return (struct slice){text.at, text.length};
-}
-
 /* The trace that the request belongs to: its own, or the one that begins with it. */
 static struct slice trace_of(const struct exchange *exchange, char *memory)
 {
@@ -134,18 +116,6 @@ static struct slice trace_of(const struct exchange *exchange, char *memory)
     return slice_of(memory);
 }
 
-/* The wall clock is read once a second. */
-static uint64_t wall_ms(struct http *http)
-{
-    const uint64_t now_ns = http->worker->now_ns;
-
-    if (now_ns >= http->wall_until_ns) {
-        http->wall_until_ns = now_ns + NS_PER_S;
-        http->wall_ahead_ns = clock_wall_ns() - clock_monotonic_ns();
-    }
-    return (now_ns + http->wall_ahead_ns) / NS_PER_MS;
-}
-
 static struct slice shortened(struct slice text)
 {
     return (struct slice){text.at, text.length < LOG_FIELD_SHORT_MAX ? text.length : LOG_FIELD_SHORT_MAX};
@@ -155,9 +125,9 @@ static void begin_line(const struct exchange *exchange, struct text *before, str
 {
     static char before_memory[LOG_LINE_MAX / 2], behind_memory[LOG_LINE_MAX / 2];
     const enum route_log_format format = settings_of(exchange)->access_log_format;
-    char client[64], trace[REQUEST_ID_SIZE];
-    struct log_request request = {.wall_ms = wall_ms(exchange->http),
-                                  .client = client_of(exchange->record, client, sizeof client),
+    char client[ACCESS_LOG_CLIENT_SIZE], trace[REQUEST_ID_SIZE];
+    struct log_request request = {.wall_ms = access_log_wall_ms(exchange->worker->now_ns, exchange->worker->now_ns),
+                                  .client = access_log_client(exchange->record, client, sizeof client),
                                   .id = exchange_id(exchange),
                                   .version_minor = -1};
 
@@ -278,13 +248,6 @@ static void count_all(struct exchange *exchange, const struct log_result *result
     count(exchange, HTTP_LATENCY_FIRST + latency_bucket(result->duration_ns / 1000), 1);
 }
 
-static void put_line(struct exchange *exchange, uint16_t log, struct slice line)
-{
-    count(exchange, HTTP_LOG_LINES, 1);
-    if (log_ring_put(&exchange->worker->arena, log - 1u, line))
-        count(exchange, HTTP_LOG_LINES_LOST, 1);
-}
-
 static void make_line(struct exchange *exchange, const struct log_result *result)
 {
     static char memory[2 * LOG_LINE_MAX];
@@ -296,13 +259,14 @@ static void make_line(struct exchange *exchange, const struct log_result *result
         log_line_end((enum route_log_format)note->format, (struct slice){note->text, note->before_length},
                      (struct slice){note->text + note->before_length, note->behind_length},
                      (struct slice){note->id, note->id_length}, result, &line);
-        put_line(exchange, note->log, (struct slice){line.at, line.length});
+        access_log_put(&exchange->worker->arena, note->log - 1u, (struct slice){line.at, line.length});
     } else if (!note && exchange->has_begun &&
                log_number(exchange)) { /* begun earlier, it would have a note */
         begin_line(exchange, &before, &behind);
         log_line_end(settings_of(exchange)->access_log_format, (struct slice){before.at, before.length},
                      (struct slice){behind.at, behind.length}, exchange_id(exchange), result, &line);
-        put_line(exchange, log_number(exchange), (struct slice){line.at, line.length});
+        access_log_put(&exchange->worker->arena, log_number(exchange) - 1u,
+                       (struct slice){line.at, line.length});
     }
 }
 

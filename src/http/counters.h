@@ -4,7 +4,7 @@
 #ifndef HOLDFAST_HTTP_COUNTERS_H
 #define HOLDFAST_HTTP_COUNTERS_H
 
-#include "core/arena.h"
+#include "core/access_log.h"
 
 /* Upper bounds of the latency buckets in microseconds; a last bucket has no bound. */
 #define HTTP_LATENCY_BOUNDS                                                                                  \
@@ -21,8 +21,8 @@ enum http_counter {
     HTTP_RESPONSES_CUT = 6, /* of all these: not sent to their end */
     HTTP_REQUEST_BODY_BYTES = 7,
     HTTP_RESPONSE_BODY_BYTES = 8,
-    HTTP_LOG_LINES = 9, /* made */
-    HTTP_LOG_LINES_LOST = 10,
+    HTTP_LOG_LINES = ACCESS_LOG_LINES,
+    HTTP_LOG_LINES_LOST = ACCESS_LOG_LINES_LOST,
     HTTP_LATENCY_SUM_US = 11,
     HTTP_LATENCY_FIRST = 12, /* HTTP_LATENCY_BUCKETS of them */
     HTTP_COUNTERS = HTTP_LATENCY_FIRST + HTTP_LATENCY_BUCKETS,

@@ -1,9 +1,7 @@
 #include "http/log_line.h"
 
+#include "core/access_log.h"
 #include "http/escape.h"
-
-#include <stdio.h>
-#include <time.h>
 
 const char *log_end_name(enum log_end end)
 {
@@ -14,46 +12,6 @@ const char *log_end_name(enum log_end end)
     };
 
     return end < LOG_ENDS ? names[end] : "unknown";
-}
-
-/* --- times: a second is written out once --- */
-
-struct second {
-    uint64_t seconds; /* since 1970 */
-    char combined[40], iso[40];
-};
-
-static const struct second *second_of(uint64_t wall_ms)
-{
-    static struct second cached = {.seconds = UINT64_MAX};
-    const uint64_t seconds = wall_ms / 1000;
-    const time_t time = (time_t)seconds;
-    struct tm parts;
-
-    if (cached.seconds == seconds)
-        return &cached;
-    gmtime_r(&time, &parts);
-    strftime(cached.combined, sizeof cached.combined, "[%d/%b/%Y:%H:%M:%S +0000]", &parts);
-    strftime(cached.iso, sizeof cached.iso, "%Y-%m-%dT%H:%M:%S.", &parts);
-    cached.seconds = seconds;
-    return &cached;
-}
-
-static void add_thousandths(struct text *line, uint64_t value)
-{
-    const char digits[] = {(char)('0' + value / 100 % 10), (char)('0' + value / 10 % 10),
-                           (char)('0' + value % 10)};
-
-    text_add(line, (struct slice){digits, sizeof digits});
-}
-
-static void add_ms(struct text *line, uint64_t duration_ns)
-{
-    const uint64_t us = (duration_ns + 500) / 1000;
-
-    text_add_u64(line, us / 1000);
-    text_add(line, SLICE_LITERAL("."));
-    add_thousandths(line, us % 1000);
 }
 
 /* --- texts of others --- */
@@ -70,25 +28,13 @@ static void add_quoted(struct text *line, struct slice text)
     text_add(line, SLICE_LITERAL("\""));
 }
 
-static void add_word(struct text *line, struct slice word)
-{
-    text_add(line, SLICE_LITERAL(" "));
-    text_add(line, word.length ? word : SLICE_LITERAL("-"));
-}
-
-static void add_number(struct text *line, uint64_t number)
-{
-    text_add(line, SLICE_LITERAL(" "));
-    text_add_u64(line, number);
-}
-
 /* --- combined --- */
 
 static void begin_combined(const struct log_request *request, struct text *before, struct text *behind)
 {
     text_add(before, request->client.length ? request->client : SLICE_LITERAL("unix:"));
     text_add(before, SLICE_LITERAL(" - - "));
-    text_add_c(before, second_of(request->wall_ms)->combined);
+    access_log_add_time(before, request->wall_ms);
     if (request->version_minor < 0) {
         text_add(before, SLICE_LITERAL(" \"-\""));
     } else {
@@ -109,29 +55,22 @@ static void end_combined(struct slice before, struct slice behind, struct slice 
                          const struct log_result *result, struct text *line)
 {
     text_add(line, before);
-    add_number(line, (uint64_t)result->status);
-    add_number(line, result->bytes);
+    access_log_add_number(line, (uint64_t)result->status);
+    access_log_add_number(line, result->bytes);
     text_add(line, behind);
-    add_word(line, id);
+    access_log_add_word(line, id);
     text_add(line, SLICE_LITERAL(" "));
-    add_ms(line, result->duration_ns);
-    add_number(line, result->received);
-    add_word(line, slice_of(log_end_name(result->end)));
-    add_word(line, result->reason);
+    access_log_add_ms(line, result->duration_ns);
+    access_log_add_number(line, result->received);
+    access_log_add_word(line, slice_of(log_end_name(result->end)));
+    access_log_add_word(line, result->reason);
 }
 
 /* --- json --- */
 
 static void add_member(struct text *line, const char *name, struct slice value)
 {
-    text_add_c(line, name);
-    if (!value.length) {
-        text_add(line, SLICE_LITERAL("null"));
-        return;
-    }
-    text_add(line, SLICE_LITERAL("\""));
-    text_add_json(line, cut(value));
-    text_add(line, SLICE_LITERAL("\""));
+    access_log_add_member(line, name, cut(value));
 }
 
 static void begin_json(const struct log_request *request, struct text *before)
@@ -139,9 +78,8 @@ static void begin_json(const struct log_request *request, struct text *before)
     static const char *const versions[] = {"1.0", "1.1"};
 
     text_add(before, SLICE_LITERAL("{\"time\":\""));
-    text_add_c(before, second_of(request->wall_ms)->iso);
-    add_thousandths(before, request->wall_ms % 1000);
-    text_add(before, SLICE_LITERAL("Z\""));
+    access_log_add_iso_time(before, request->wall_ms);
+    text_add(before, SLICE_LITERAL("\""));
     add_member(before, ",\"id\":", request->id);
     add_member(before, ",\"client\":", request->client);
     add_member(before, ",\"host\":", request->host);
@@ -165,7 +103,7 @@ static void end_json(struct slice before, const struct log_result *result, struc
     text_add(line, SLICE_LITERAL(",\"received\":"));
     text_add_u64(line, result->received);
     text_add(line, SLICE_LITERAL(",\"ms\":"));
-    add_ms(line, result->duration_ns);
+    access_log_add_ms(line, result->duration_ns);
     add_member(line, ",\"end\":", slice_of(log_end_name(result->end)));
     add_member(line, ",\"reason\":", result->reason);
     text_add(line, SLICE_LITERAL("}"));

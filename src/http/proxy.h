@@ -3,7 +3,7 @@
 #define HOLDFAST_HTTP_PROXY_H
 
 #include "base/bytes.h"
-#include "http/client_net.h"
+#include "core/client_net.h"
 
 #include <stddef.h>
 #include <stdint.h>

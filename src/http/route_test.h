@@ -3,7 +3,7 @@
 #define HOLDFAST_HTTP_ROUTE_TEST_H
 
 #include "base/bytes.h"
-#include "http/client_net.h"
+#include "core/client_net.h"
 #include "http/path_pattern.h"
 #include "http/regex.h"
 

@@ -15,7 +15,7 @@
 #define HOLDFAST_HTTP_ROUTES_H
 
 #include "base/bytes.h"
-#include "http/client_net.h"
+#include "core/client_net.h"
 #include "http/config.h"
 #include "http/path_pattern.h"
 #include "http/proxy.h"

@@ -32,6 +32,7 @@ struct application {
     struct http http; /* first: worker->application is used as struct http by the class */
     struct http_config config;
     struct pools *pools;   /* owned; NULL: the configuration has none */
+    struct turns *turns;   /* owned; the same */
     struct upkeep *upkeep; /* owned; the same */
 };
 
@@ -79,8 +80,10 @@ static int start_proxy(struct worker *worker, struct application *application)
         return 0;
     result = pools_start(&application->pools, &start, worker->now_ns);
     if (!result)
+        result = turns_start(&application->turns, worker, application->pools);
+    if (!result)
         result = upkeep_start(&application->upkeep, worker, application->pools, start.config);
-    return result ? result : proxy_start(&application->http, HANDLER_PROXY, application->pools);
+    return result ? result : proxy_start(&application->http, HANDLER_PROXY, application->turns);
 }
 
 static int service_start(struct worker *worker, int snapshot_fd)
@@ -131,6 +134,7 @@ static void service_stop(struct worker *worker)
     files_stop(&application->http);
     proxy_stop(&application->http, HANDLER_PROXY);
     upkeep_stop(&application->upkeep);
+    turns_stop(&application->turns);
     pools_stop(&application->pools);
     sites_fini(&application->http.sites);
     settings_fini_http(&application->config);
@@ -145,7 +149,7 @@ static int service_housekeeping(struct worker *worker)
 
     if (!application->pools)
         return has_files;
-    proxy_recounted(worker);
+    turns_recounted(application->turns);
     return upkeep_turn(application->upkeep) || has_files;
 }
 

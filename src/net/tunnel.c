@@ -1,8 +1,14 @@
 #include "net/tunnel.h"
 
+#include "core/ledger.h"
+
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
-uint64_t tunnel_move(struct worker *worker, const struct record *from, struct record_head *from_head,
+/* --- between the rings --- */
+
+static uint64_t move(struct worker *worker, struct record *from, struct record_head *from_head,
                      const struct record *to, struct record_head *to_head, uint32_t *given_up)
 {
     const uint64_t available = conn_input_length(from, from_head);
@@ -14,7 +20,7 @@ uint64_t tunnel_move(struct worker *worker, const struct record *from, struct re
     if (!conn_move(from, from_head, to, to_head, given_up))
         return available;
     if (conn_reserve(worker, to_head)) {
-        worker_again_later(worker, arena_record(&worker->arena, arena_number(&worker->arena, from)));
+        worker_again_later(worker, from);
         return 0;
     }
     input = conn_input(worker, from, from_head);
@@ -26,7 +32,72 @@ uint64_t tunnel_move(struct worker *worker, const struct record *from, struct re
     return input.length;
 }
 
-int tunnel_half_close(struct worker *worker, const struct record *from, struct record *to)
+int tunnel_move_both(struct worker *worker, struct record *first, struct record_head *first_head,
+                     struct record *second, struct record_head *second_head, struct tunnel_moves *moves)
+{
+    moves->up = move(worker, first, first_head, second, second_head, &moves->given_up[0]);
+    moves->down = move(worker, second, second_head, first, first_head, &moves->given_up[1]);
+    if (moves->up || moves->down)
+        return 1;
+    conn_undo(worker, first_head, record_head(first));
+    conn_undo(worker, second_head, record_head(second));
+    return 0;
+}
+
+void tunnel_moved(struct worker *worker, const struct tunnel_moves *moves)
+{
+    for (int i = 0; i < 2; i++)
+        if (moves->given_up[i])
+            worker_give_block(worker, moves->given_up[i]);
+}
+
+/* --- between rings and sockets --- */
+
+/* 0, or an error: the connection is gone. */
+static int push(struct worker *worker, struct record *record, int *moved)
+{
+    const uint64_t tx = record->tx;
+    int result = conn_has_output(record, record_head(record)) ? conn_flush(worker, record) : 0;
+
+    *moved |= record->tx != tx;
+    return result == ERR_AGAIN || result == ERR_BUSY ? 0 : result;
+}
+
+static int pull(struct worker *worker, struct record *record, int *moved)
+{
+    int result;
+
+    if (record_head(record)->end_of_input || !worker_side(worker, record)->readable)
+        return 0;
+    result = conn_fill(worker, record);
+    if (result == ERR_NO_MEMORY)
+        worker_again_later(worker, record);
+    *moved |= result >= 0;
+    return result >= 0 || result == ERR_AGAIN || result == ERR_LIMIT || result == ERR_NO_MEMORY ? 0 : result;
+}
+
+/* Whoever takes nothing more may have sent something before, which still lies in its socket or its ring: that goes first. That it
+ * is gone is found again then: a write fails again, and a reset of which a read has told once reads as an end from then on,
+ * which close_half tells apart. */
+int tunnel_serve(struct worker *worker, struct record *record, int *moved)
+{
+    struct conn_side *side = worker_side(worker, record);
+    int pushed, pulled;
+
+    worker_turn_to(worker, record);
+    pushed = push(worker, record, moved);
+    if (pushed)
+        side->readable = side->read_to_the_end = 1;
+    pulled = pull(worker, record, moved);
+    if (conn_input_length(record, record_head(record)))
+        return 0;
+    if (pulled)
+        return pulled;
+    return record_head(record)->end_of_input || !side->readable ? pushed : 0;
+}
+
+/* 1 if our FIN is sent, now or before. */
+static int close_half(struct worker *worker, const struct record *from, struct record *to)
 {
     const struct record_head *head = record_head(to);
 
@@ -35,8 +106,36 @@ int tunnel_half_close(struct worker *worker, const struct record *from, struct r
     if (!record_head(from)->end_of_input || conn_input_length(from, record_head(from)) ||
         conn_has_output(to, head))
         return 0;
+    if (from->kind != RECORD_UNIX && ledger_was_reset((int)arena_number(&worker->arena, from)))
+        return ERR_RESET;
     conn_half_close(to, arena_number(&worker->arena, to));
     return 1;
+}
+
+int tunnel_close_halves(struct worker *worker, struct record *first, struct record *second,
+                        struct record **by)
+{
+    const int down = close_half(worker, second, first), up = close_half(worker, first, second);
+
+    *by = up < 0 ? first : second;
+    return up < 0 || down < 0 ? ERR_RESET : up && down;
+}
+
+int tunnel_may_reset(struct worker *worker, struct record *record)
+{
+    int moved = 0, waiting = 0, result;
+
+    worker_turn_to(worker, record);
+    result = push(worker, record, &moved);
+    if (result)
+        return result;
+    if (conn_has_output(record, record_head(record)))
+        return 0;
+    if (record->kind == RECORD_UNIX || /* what lies in the peer's queue stays there */
+        ioctl((int)arena_number(&worker->arena, record), SIOCOUTQ, &waiting) || !waiting)
+        return 1;
+    worker_again_later(worker, record); /* no edge tells that it is empty */
+    return 0;
 }
 
 void tunnel_revived(struct worker *worker, struct record *record)

@@ -9,6 +9,7 @@
 #include "http/proxy.h"
 #include "proto/h1_response.h"
 #include "upstream/table.h"
+#include "upstream/turns.h"
 
 /* --- what lies in the arena --- */
 
@@ -116,20 +117,12 @@ struct proxy_link {
 struct proxy {
     struct http *http;        /* borrowed */
     struct pools *pools;      /* borrowed */
+    struct turns *turns;      /* borrowed: who waits, and which legs hold an active place of their member */
     unsigned index;           /* of the handler */
-    int is_recounted;         /* the active places of a former worker's legs are counted */
     size_t numbers;           /* of records */
-    struct proxy_link *links; /* owned, by number: idle legs of a member, waiting clients of a pool */
-    uint8_t *marks;           /* owned, by number: enum proxy_mark */
+    struct proxy_link *links; /* owned, by number: idle legs of a member */
     uint32_t idle_first[TABLE_ENTRIES]; /* by the member's entry; the one used last */
     uint32_t idle_count[TABLE_ENTRIES];
-    uint32_t waiting_first[UPSTREAM_POOLS_MAX], waiting_last[UPSTREAM_POOLS_MAX];
-    uint32_t waiting_count[UPSTREAM_POOLS_MAX];
-};
-
-enum proxy_mark {
-    PROXY_WAITS = 1, /* the client is in its pool's list */
-    PROXY_HOLDS = 2, /* the leg holds an active place of its member */
 };
 
 struct proxy *proxy_of(const struct worker *worker);
@@ -252,10 +245,6 @@ enum exchange_outcome waiting_try(struct worker *worker, struct record *client);
 /* The try has failed: another server, or the error. */
 enum exchange_outcome waiting_failed(struct worker *worker, struct record *client, struct record **leg,
                                      enum proxy_failure failure, struct slice reason);
-/* A place has become free. */
-void waiting_wake(struct worker *worker, uint32_t pool);
-/* The client is no longer waiting. */
-void waiting_forget(struct worker *worker, const struct record *client);
 /* In the transaction that takes the exchange away: what it kept of the route's header changes goes into the answer of ours that
  * may follow, and the plan is given up. */
 void waiting_give_up_plan(struct exchange *exchange);

@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "net/tunnel.h"
+#include "upstream/dial.h"
 
 #include <errno.h>
 #include <string.h>
@@ -125,9 +126,6 @@ static int idle_has_ended(const struct record *leg, uint32_t number)
 int leg_take(struct worker *worker, uint32_t member, int is_fresh, struct record **leg)
 {
     struct proxy *proxy = proxy_of(worker);
-    struct sockaddr_storage address;
-    socklen_t length;
-    int result;
 
     while (!is_fresh && proxy->idle_first[TABLE_MEMBER_ENTRY(member)]) {
         *leg = arena_record(&worker->arena, proxy->idle_first[TABLE_MEMBER_ENTRY(member)] - 1);
@@ -137,10 +135,7 @@ int leg_take(struct worker *worker, uint32_t member, int is_fresh, struct record
             return 0;
         leg_close(worker, leg); /* it has ended, or is of somebody who had that entry before */
     }
-    result = pools_address(proxy->pools, member, &address, &length);
-    if (!result)
-        result = worker_open_connected(worker, (const struct sockaddr *)&address, CONN_CLASS_LEG, leg);
-    return result;
+    return dial_open(worker, proxy->pools, member, CONN_CLASS_LEG, leg);
 }
 
 void leg_return(struct worker *worker, struct record **leg, uint32_t member)
@@ -168,12 +163,9 @@ static int may_be_kept(struct worker *worker, const struct record *leg)
 void leg_dropped(struct worker *worker, struct record **leg)
 {
     struct proxy *proxy = proxy_of(worker);
-    uint8_t *mark = &proxy->marks[arena_number(&worker->arena, *leg)];
-    const int holds = *mark & PROXY_HOLDS;
-    const uint32_t member = leg_seen(*leg)->member;
+    const uint32_t number = arena_number(&worker->arena, *leg), member = leg_seen(*leg)->member;
     const uint32_t pool = pools_pool_of(proxy->pools, member);
 
-    *mark &= (uint8_t)~PROXY_HOLDS;
     if (may_be_kept(worker, *leg)) {
         leg_settle(worker, *leg);
         idle_put(worker, *leg);
@@ -182,10 +174,7 @@ void leg_dropped(struct worker *worker, struct record **leg)
     } else {
         leg_close(worker, leg);
     }
-    if (holds)
-        pools_release(proxy->pools, member);
-    if (holds && pool != UINT32_MAX)
-        waiting_wake(worker, pool);
+    turns_let_go(proxy->turns, number, member);
 }
 
 void leg_finished(struct worker *worker, struct record **leg, enum pools_outcome outcome)
@@ -404,8 +393,7 @@ static void leg_revived(struct worker *worker, struct record *leg)
     tunnel_revived(worker, leg);
     if (client) {
         share_cut(worker, leg, client);
-        pools_recount(proxy->pools, leg_seen(leg)->member);
-        proxy->marks[arena_number(&worker->arena, leg)] |= PROXY_HOLDS;
+        turns_revived(proxy->turns, leg, leg_seen(leg)->member);
     }
     if (client || leg_seen(leg)->step != LEG_IDLE || !leg_seen(leg)->member)
         return;

@@ -13,16 +13,8 @@ struct proxy *proxy_of(const struct worker *worker)
     const struct http *http = worker->application;
     struct proxy *proxy = http->handler_private[proxy_index];
 
-    if (!proxy->is_recounted) { /* all records have said what they hold: revival.h */
-        proxy->is_recounted = 1;
-        pools_recount_end(proxy->pools);
-    }
+    turns_recounted(proxy->turns); /* all records have said what they hold: revival.h */
     return proxy;
-}
-
-void proxy_recounted(struct worker *worker)
-{
-    (void)proxy_of(worker);
 }
 
 struct proxy *proxy_in_revival(const struct worker *worker)
@@ -103,7 +95,7 @@ static void proxy_detach(struct exchange *exchange)
     struct relay_state *relay = relay_state_in(exchange->state);
     struct record *leg = leg_of(exchange->worker, exchange->record);
 
-    waiting_forget(exchange->worker, exchange->record);
+    turns_leave(proxy_of(exchange->worker)->turns, exchange->record);
     if (leg)
         worker_again(exchange->worker, leg);
     waiting_give_up_plan(exchange);
@@ -116,7 +108,7 @@ const struct handler proxy_handler = {
 
 /* --- life --- */
 
-int proxy_start(struct http *http, unsigned index, struct pools *pools)
+int proxy_start(struct http *http, unsigned index, struct turns *turns)
 {
     struct proxy *proxy = calloc(1, sizeof *proxy);
     const size_t numbers = http->worker->arena.core->record_count;
@@ -125,18 +117,14 @@ int proxy_start(struct http *http, unsigned index, struct pools *pools)
         return ERR_NO_MEMORY;
     proxy_index = index;
     proxy->http = http;
-    proxy->pools = pools;
+    proxy->pools = turns->pools;
+    proxy->turns = turns;
     proxy->index = index;
     proxy->numbers = numbers;
     proxy->links = mmap(NULL, numbers * sizeof *proxy->links, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    proxy->marks =
-        mmap(NULL, numbers, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     http->handler_private[index] = proxy;
-    if (proxy->links == MAP_FAILED || proxy->marks == MAP_FAILED)
-        return ERR_NO_MEMORY;
-    pools_recount_begin(pools);
-    return 0;
+    return proxy->links == MAP_FAILED ? ERR_NO_MEMORY : 0;
 }
 
 void proxy_stop(struct http *http, unsigned index)
@@ -147,8 +135,6 @@ void proxy_stop(struct http *http, unsigned index)
         return;
     if (proxy->links && proxy->links != MAP_FAILED)
         munmap(proxy->links, proxy->numbers * sizeof *proxy->links);
-    if (proxy->marks && proxy->marks != MAP_FAILED)
-        munmap(proxy->marks, proxy->numbers);
     free(proxy);
     http->handler_private[index] = NULL;
 }

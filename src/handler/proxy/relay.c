@@ -3,28 +3,16 @@
 #include "handler/proxy/internal.h"
 
 #include "http/request.h"
+#include "upstream/dial.h"
 
 /* 0 or a failure + 1. */
 static int connect_leg(struct worker *worker, struct record *client, struct record *leg, int *is_pending)
 {
-    struct sockaddr_storage address;
-    socklen_t length;
-    int result = pools_address(proxy_of(worker)->pools, leg_seen(leg)->member, &address, &length);
+    const int result = dial_connect(worker, proxy_of(worker)->pools, client, leg, leg_seen(leg)->member);
 
-    *is_pending = 0;
-    worker_turn_to(worker, leg);
-    if (!result)
-        result = worker_connect(worker, leg, (const struct sockaddr *)&address, length);
-    if (!worker_side(worker, leg)->is_watched && (!result || result == ERR_AGAIN || result == ERR_BUSY) &&
-        worker_register(worker, leg))
-        result = ERR_NO_MEMORY;
-    worker_turn_to(worker, client);
-    if (result == ERR_AGAIN || result == ERR_BUSY) {
-        *is_pending = 1;
-        if (result == ERR_BUSY) /* nothing will tell */
-            worker_again_later(worker, client);
+    *is_pending = result == ERR_AGAIN;
+    if (*is_pending)
         return 0;
-    }
     if (result)
         return (result == ERR_REFUSED || result == ERR_NOT_FOUND ? PROXY_REFUSED
                 : result == ERR_TIMEOUT                          ? PROXY_CONNECT_TIMEOUT

@@ -67,83 +67,6 @@ void waiting_give_up_plan(struct exchange *exchange)
     exchange->head->plan_block = 0;
 }
 
-/* --- the queue: an index. Who began to wait first is due first, so a revival finds the order again --- */
-
-static uint64_t due_ns(struct worker *worker, uint32_t link)
-{
-    return relay_seen(arena_record(&worker->arena, link - 1))->due_ns;
-}
-
-static void queue_put(struct worker *worker, const struct record *client)
-{
-    struct proxy *proxy = proxy_of(worker);
-    const uint32_t number = arena_number(&worker->arena, client), pool = relay_seen(client)->pool;
-    uint32_t before = proxy->waiting_last[pool], after;
-
-    if (proxy->marks[number] & PROXY_WAITS)
-        return;
-    while (before && due_ns(worker, before) > relay_seen(client)->due_ns)
-        before = proxy->links[before - 1].before;
-    after = before ? proxy->links[before - 1].after : proxy->waiting_first[pool];
-    proxy->marks[number] |= PROXY_WAITS;
-    proxy->links[number] = (struct proxy_link){before, after};
-    if (before)
-        proxy->links[before - 1].after = number + 1;
-    else
-        proxy->waiting_first[pool] = number + 1;
-    if (after)
-        proxy->links[after - 1].before = number + 1;
-    else
-        proxy->waiting_last[pool] = number + 1;
-    proxy->waiting_count[pool]++;
-}
-
-static void queue_remove(struct proxy *proxy, uint32_t number, uint32_t pool)
-{
-    struct proxy_link *link = &proxy->links[number];
-
-    if (!(proxy->marks[number] & PROXY_WAITS))
-        return;
-    if (link->before)
-        proxy->links[link->before - 1].after = link->after;
-    else
-        proxy->waiting_first[pool] = link->after;
-    if (link->after)
-        proxy->links[link->after - 1].before = link->before;
-    else
-        proxy->waiting_last[pool] = link->before;
-    *link = (struct proxy_link){0};
-    proxy->marks[number] &= (uint8_t)~PROXY_WAITS;
-    proxy->waiting_count[pool]--;
-}
-
-/* Who leaves may have been woken for a place: the next one looks whether there is another. */
-void waiting_forget(struct worker *worker, const struct record *client)
-{
-    const uint32_t number = arena_number(&worker->arena, client), pool = relay_seen(client)->pool;
-
-    if (!(proxy_of(worker)->marks[number] & PROXY_WAITS))
-        return;
-    queue_remove(proxy_of(worker), number, pool);
-    waiting_wake(worker, pool);
-}
-
-/* Whoever waited longest was told of a place, and has not had his turn yet. */
-static int another_is_first(struct worker *worker, const struct record *client, uint32_t pool)
-{
-    const uint32_t first = proxy_of(worker)->waiting_first[pool];
-
-    return first && first != arena_number(&worker->arena, client) + 1 && worker->side[first - 1].is_again;
-}
-
-void waiting_wake(struct worker *worker, uint32_t pool)
-{
-    const uint32_t first = proxy_of(worker)->waiting_first[pool];
-
-    if (first)
-        worker_again(worker, arena_record(&worker->arena, first - 1));
-}
-
 /* --- answers of ours --- */
 
 /* `exchange` is a transaction in RELAY or READ_HEAD. */
@@ -168,7 +91,7 @@ static enum exchange_outcome end_with(struct worker *worker, struct record *clie
 {
     struct exchange exchange;
 
-    waiting_forget(worker, client);
+    turns_leave(proxy_of(worker)->turns, client);
     exchange = exchange_begin(worker, client);
     exchange.head->spool = 0;
     if (exchange.state->status) {
@@ -204,7 +127,7 @@ static void unbind_leg(struct exchange *exchange)
     struct record *leg = exchange->partner;
     const uint32_t member = leg_state_in(exchange->partner_head)->member;
 
-    proxy_of(exchange->worker)->marks[arena_number(&exchange->worker->arena, leg)] &= (uint8_t)~PROXY_HOLDS;
+    turns_unhold(proxy_of(exchange->worker)->turns, leg);
     if (ARENA_SHARED)
         conn_undo(exchange->worker, exchange->partner_head, record_head(leg));
     leg_return(exchange->worker, &leg, member);
@@ -244,7 +167,7 @@ static int bind_leg(struct exchange *exchange, struct record *leg, uint32_t memb
     relay->leg_serial = leg->serial;
     relay->tries++;
     relay->due_ns = 0;
-    proxy_of(exchange->worker)->marks[relay->leg - 1] |= PROXY_HOLDS;
+    turns_hold(proxy_of(exchange->worker)->turns, leg);
     leg_plan_first(exchange->worker, leg, exchange->state, state);
     return 0;
 }
@@ -258,14 +181,11 @@ static int find_server(struct worker *worker, const struct record *client, const
     struct pools_wish wish = {.hash = relay->hash};
     int result;
 
-    *reason = SLICE_LITERAL("pool_full");
-    if (another_is_first(worker, client, relay->pool))
-        return ERR_BUSY;
     if (plan) {
         wish.tried_count = plan->tried_count;
         memcpy(wish.tried, plan->tried, sizeof wish.tried);
     }
-    result = pools_pick(proxy->pools, relay->pool, &wish, worker->now_ns, member, reason);
+    result = turns_pick(proxy->turns, client, relay->pool, &wish, member, reason);
     if (result)
         return result;
     result = leg_take(worker, *member, relay->flags & RELAY_FRESH, leg);
@@ -285,7 +205,7 @@ static void wait_in_queue(struct exchange *exchange, struct slice request, struc
     const struct upstream_pool *pool = proxy_pool(proxy, relay->pool);
     struct relay_plan *plan;
 
-    if (proxy->waiting_count[relay->pool] >= pool->queue) {
+    if (turns_waiting(proxy->turns, relay->pool) >= pool->queue) {
         answer(exchange, 503, reason);
         return;
     }
@@ -377,7 +297,7 @@ void waiting_gathered(struct worker *worker, struct record *client)
 
     relay->flags &= (uint8_t)~RELAY_GATHERS;
     relay->due_ns = worker->now_ns; /* no place in the queue: not even a moment */
-    if (proxy->waiting_count[relay->pool] < pool->queue)
+    if (turns_waiting(proxy->turns, relay->pool) < pool->queue)
         relay->due_ns += pool->queue_ms * NS_PER_MS;
     exchange_end(&exchange);
 }
@@ -408,13 +328,13 @@ enum exchange_outcome waiting_try(struct worker *worker, struct record *client)
         return end_with(worker, client, 502, failures[PROXY_LOST].reason);
     result = find_server(worker, client, relay, plan, &member, &leg, &reason);
     if (result == ERR_BUSY && worker->now_ns < relay->due_ns) {
-        queue_put(worker, client);
+        turns_wait(proxy_of(worker)->turns, client, relay->pool, relay->due_ns);
         worker_again_later(worker, client); /* other workers give places back, too */
         return EXCHANGE_REST;
     }
     if (result)
         return give_up(worker, client, plan, result == ERR_BUSY, reason);
-    waiting_forget(worker, client);
+    turns_leave(proxy_of(worker)->turns, client);
     exchange = exchange_begin(worker, client);
     if (bind_leg(&exchange, leg, member, plan_request(plan))) {
         unbind_leg(&exchange);

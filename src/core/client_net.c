@@ -1,4 +1,4 @@
-#include "http/client_net.h"
+#include "core/client_net.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -98,6 +98,15 @@ int client_net_has(const struct client_net *net, const struct sockaddr_storage *
     const uint8_t *bytes = NULL;
     unsigned length = bytes_of(address, &bytes);
     return length == (net->is_ipv6 ? 16u : 4u) && begins_with(bytes, length, net);
+}
+
+struct sockaddr_storage client_sockaddr(const uint8_t address[16], uint16_t port)
+{
+    struct sockaddr_storage client = {.ss_family = AF_INET6};
+    struct sockaddr_in6 *ipv6 = (struct sockaddr_in6 *)&client;
+    ipv6->sin6_port = htons(port);
+    memcpy(&ipv6->sin6_addr, address, sizeof ipv6->sin6_addr);
+    return client;
 }
 
 void client_address_format(const struct sockaddr_storage *address, struct text *out)

@@ -1,6 +1,6 @@
 /* Networks that a client's address lies in: "10.0.0.0/8", "2001:db8::/32", or one address. */
-#ifndef HOLDFAST_HTTP_CLIENT_NET_H
-#define HOLDFAST_HTTP_CLIENT_NET_H
+#ifndef HOLDFAST_CORE_CLIENT_NET_H
+#define HOLDFAST_CORE_CLIENT_NET_H
 
 #include "base/bytes.h"
 
@@ -24,6 +24,8 @@ void client_net_format(const struct client_net *net, struct text *out);
 int client_net_has(const struct client_net *net, const struct sockaddr_storage *address);
 /* 1: `inner` is a part of `outer`, or the same. */
 int client_net_contains(const struct client_net *outer, const struct client_net *inner);
+/* An address in 16 bytes (IPv4 as ::ffff:a.b.c.d, as records have it) in the form that the others take. */
+struct sockaddr_storage client_sockaddr(const uint8_t address[16], uint16_t port);
 /* Adds the address as text, without the port; IPv4 in its own form. Nothing for NULL and Unix sockets. */
 void client_address_format(const struct sockaddr_storage *address, struct text *out);
 /* 0 for NULL and Unix sockets. */

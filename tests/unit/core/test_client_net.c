@@ -1,4 +1,4 @@
-#include "http/client_net.h"
+#include "core/client_net.h"
 
 #include "unit.h"
 
