@@ -71,8 +71,11 @@ static void describe_directive(const struct directive *directive, FILE *out)
         describe_argument(&directive->arguments[i], out);
     if (directive->default_text)
         fprintf(out, "- Default: %s\n", directive->default_text);
-    fprintf(out, "- %s%s\n", directive->required ? "Required. " : "",
-            directive->repeat ? "May be given more than once." : "At most once.");
+    if (directive->required && directive->unless)
+        fprintf(out, "- Required, unless there is a `%s`. ", directive->unless);
+    else
+        fprintf(out, "- %s", directive->required ? "Required. " : "");
+    fprintf(out, "%s\n", directive->repeat ? "May be given more than once." : "At most once.");
     if (directive->example)
         fprintf(out, "\n```\n%s\n```\n", directive->example);
     fputs("\n", out);

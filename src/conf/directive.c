@@ -139,6 +139,8 @@ static void report_missing(struct walk *walk, struct conf_node parent, int conte
         text_add_f(&text, "this \"%s\" has no \"%s\"", conf_name(parent), directive->name);
     else
         text_add_f(&text, "there is no \"%s\"", directive->name);
+    if (directive->unless)
+        text_add_f(&text, " and no \"%s\"", directive->unless);
     text_init(&text, hint, sizeof hint);
     text_add_c(&text, "usage: ");
     conf_format_usage(&text, directive);
@@ -203,6 +205,12 @@ static int walk_statement(struct walk *walk, struct conf_node node, const struct
     return directive->finish(child, &statement);
 }
 
+static int is_there(const struct walk *walk, const char *name, int context, const uint32_t *first_seen)
+{
+    size_t number = 0;
+    return name && find(walk->grammar, name, context, &number) && first_seen[number];
+}
+
 static int walk_block(struct walk *walk, struct conf_node parent, int context, void *into)
 {
     uint32_t first_seen[DIRECTIVES_MAX] = {0}; /* node numbers; 0, the root, stands for not seen */
@@ -226,7 +234,8 @@ static int walk_block(struct walk *walk, struct conf_node parent, int context, v
     }
     const struct directive *directive;
     for (size_t i = 0; (directive = directive_at(walk->grammar, i)); i++) {
-        if (directive->required && stands_in(directive, context) && !first_seen[i])
+        if (directive->required && stands_in(directive, context) && !first_seen[i] &&
+            !is_there(walk, directive->unless, context, first_seen))
             report_missing(walk, parent, context, directive);
     }
     return 0;

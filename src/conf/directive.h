@@ -86,7 +86,8 @@ struct directive {
     int opens;                /* the context of its block; 0: it has none (the top, 0, is nobody's block) */
     int bare_block;           /* with `opens`: the block may be left out */
     int repeat;               /* may stand in a block more than once */
-    int required;             /* must stand in every block of its contexts */
+    int required;             /* must stand in every block of its contexts … */
+    const char *unless;       /* … unless this one does; NULL: in any case */
     const char *doc;          /* one or more sentences of Markdown, without a line break at the end */
     const char *example;      /* a whole, valid configuration is made of these; lines parted by \n */
     const char *default_text; /* what holds without it; NULL: nothing to say */

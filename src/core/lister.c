@@ -115,6 +115,21 @@ static const char *kind_name(const struct record *record)
                                                                               : "unknown";
 }
 
+/* The other connection of a pair, and who is there: the server, for a client. */
+static void list_partner(struct lister *lister, uint32_t partner)
+{
+    struct record record;
+
+    if (!partner || partner > arena_records_limit(&lister->arena) ||
+        !copy_record(&lister->arena.records[partner - 1], &record)) {
+        fputs(",\"partner\":null", lister->out);
+        return;
+    }
+    fprintf(lister->out, ",\"partner\":{\"fd\":%u,\"address\":", partner - 1);
+    print_client(lister, &record);
+    fputc('}', lister->out);
+}
+
 static void list_record(struct lister *lister, uint32_t number)
 {
     const struct conn_class *class;
@@ -141,6 +156,7 @@ static void list_record(struct lister *lister, uint32_t number)
         print_text(lister, description.request);
     else
         fputs("null", lister->out);
+    list_partner(lister, description.partner);
     fprintf(lister->out, ",\"received\":%llu,\"sent\":%llu,\"age_s\":%.3f}", (unsigned long long)record.rx,
             (unsigned long long)record.tx,
             lister->now_ns > record.opened_ns ? (double)(lister->now_ns - record.opened_ns) / NS_PER_S : 0.0);

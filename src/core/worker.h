@@ -33,7 +33,8 @@ struct worker;
 struct conn_description {
     const char *state;               /* borrowed for ever */
     char request[CONN_REQUEST_SIZE]; /* the id of what is under way; "": nothing is */
-    uint32_t partner;                /* the connection that it is passed on to, or that is passed on to it: number + 1; 0: none */
+    uint32_t
+        partner; /* the connection that it is passed on to, or that is passed on to it: number + 1; 0: none */
 };
 
 /* What a class does with its connections. Called on the loop thread with the record named by the intent; each may
@@ -63,8 +64,8 @@ struct conn_class {
 
 #define CONN_CLASSES_MAX 8
 #define CONN_CLASS_HTTP 1
-#define CONN_CLASS_LEG 2   /* the upstream leg of a proxied request */
-#define CONN_CLASS_CHECK 3 /* of an upstream server's health */
+#define CONN_CLASS_LEG 2     /* the upstream leg of a proxied request */
+#define CONN_CLASS_CHECK 3   /* of an upstream server's health */
 #define CONN_CLASS_TCP 5     /* a client whose bytes are passed on as they come */
 #define CONN_CLASS_TCP_LEG 6 /* the server's connection of that */
 

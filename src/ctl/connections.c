@@ -4,13 +4,18 @@
 
 #include <stdio.h>
 
+/* With the other connection of a pair, as "> 127.0.0.1:5432". */
 static void print_connection(json_t *item)
 {
+    char partner[80];
+
+    snprintf(partner, sizeof partner, "> %s %s", ask_text(json_object_get(item, "partner"), "address"),
+             ask_text(item, "request"));
     printf("%4lld %-8s %-7s %-28s %-24s %12lld %12lld %9.1f  %s\n", (long long)ask_number(item, "slot"),
            ask_text(item, "kind"), ask_text(item, "state"), ask_text(item, "client"),
            ask_text(item, "listener"), (long long)ask_number(item, "received"),
            (long long)ask_number(item, "sent"), json_number_value(json_object_get(item, "age_s")),
-           ask_text(item, "request"));
+           json_is_null(json_object_get(item, "partner")) ? ask_text(item, "request") : partner);
 }
 
 static void print_connections(json_t *result)

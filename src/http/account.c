@@ -126,7 +126,8 @@ static void begin_line(const struct exchange *exchange, struct text *before, str
     static char before_memory[LOG_LINE_MAX / 2], behind_memory[LOG_LINE_MAX / 2];
     const enum route_log_format format = settings_of(exchange)->access_log_format;
     char client[ACCESS_LOG_CLIENT_SIZE], trace[REQUEST_ID_SIZE];
-    struct log_request request = {.wall_ms = access_log_wall_ms(exchange->worker->now_ns, exchange->worker->now_ns),
+    struct log_request request = {.wall_ms =
+                                      access_log_wall_ms(exchange->worker->now_ns, exchange->worker->now_ns),
                                   .client = access_log_client(exchange->record, client, sizeof client),
                                   .id = exchange_id(exchange),
                                   .version_minor = -1};

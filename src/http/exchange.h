@@ -120,9 +120,9 @@ struct http {
     uint64_t date_until_ns;
     int64_t date_s; /* the same as `date` */
     char date[CLOCK_HTTP_DATE_SIZE];
-    int snapshot_fd;                       /* where error pages lie; borrowed */
-    uint8_t by_answer[ROUTE_ANSWERS];      /* index of the handler of an answer; 0: that of files, or none */
-    uint8_t test_handler;                  /* index of the handler of /_test/, or 0 */
+    int snapshot_fd;                  /* where error pages lie; borrowed */
+    uint8_t by_answer[ROUTE_ANSWERS]; /* index of the handler of an answer; 0: that of files, or none */
+    uint8_t test_handler;             /* index of the handler of /_test/, or 0 */
 };
 
 /* One call's view of an exchange. */

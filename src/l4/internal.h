@@ -34,8 +34,8 @@ struct tcp_state {
     uint8_t is_over;  /* its client's address has too many */
     uint8_t is_reset; /* ENDED: the connections are to be reset */
     uint16_t tried_count;
-    uint32_t leg;        /* number + 1 of the server's record; 0: none */
-    uint32_t member;     /* of the last try */
+    uint32_t leg;    /* number + 1 of the server's record; 0: none */
+    uint32_t member; /* of the last try */
     uint64_t leg_serial;
     uint64_t due_ns;   /* until when it waits for a server; 0: it has not begun to */
     uint64_t up, down; /* bytes passed on: from the client, and to it */

@@ -23,12 +23,20 @@ static int apply_check(void *into, const struct conf_statement *statement, void 
     struct pool_build *pool = into;
     const struct conf_value *path = conf_value(statement, 0);
     *child = pool;
-    if (path->text[0] != '/' || !is_plain(path->text))
-        conf_refuse_value(statement, path, "such as /health", "\"%.200s\" is no path", path->text);
+    pool->pool.check.kind = path->word == 0 ? UPSTREAM_CHECK_CONNECT : UPSTREAM_CHECK_HTTP;
+    if (path->word < 0 && (path->text[0] != '/' || !is_plain(path->text)))
+        conf_refuse_value(statement, path, "such as /health, or \"connect\"", "\"%.200s\" is no path",
+                          path->text);
     pool->pool.check.path = storage_copy(&pool->build->http->storage, slice_of(path->text)).at;
     if (conf_value(statement, 1))
         pool->pool.check.interval_ms = NUMBER_OF(statement, 1);
     return pool->pool.check.path ? 0 : ERR_NO_MEMORY;
+}
+
+static void refuse_unless_asked(void *into, const struct conf_statement *statement)
+{
+    if (check_of(into)->kind == UPSTREAM_CHECK_CONNECT)
+        conf_refuse(statement, "leave it out, or name a path", "nothing is asked: the check only connects");
 }
 
 static int apply_rise(void *into, const struct conf_statement *statement, void **child)
@@ -57,6 +65,7 @@ static int apply_host(void *into, const struct conf_statement *statement, void *
     const struct pool_build *pool = into;
     const struct conf_value *host = conf_value(statement, 0);
     (void)child;
+    refuse_unless_asked(into, statement);
     if (!is_plain(host->text))
         conf_refuse_value(statement, host, "such as app.example.com", "\"%.200s\" is no host", host->text);
     check_of(into)->host = storage_copy(&pool->build->http->storage, slice_of(host->text)).at;
@@ -76,6 +85,7 @@ static int apply_expect(void *into, const struct conf_statement *statement, void
 {
     struct upstream_check *check = check_of(into);
     (void)child;
+    refuse_unless_asked(into, statement);
     for (size_t i = 0; i < statement->counts[0]; i++) {
         const struct conf_value *value = &statement->values[0][i];
         const char *dash = strchr(value->text, '-');
@@ -104,7 +114,7 @@ static const struct directive directives[] = {
     {
         .name = "check",
         .contexts = IN_POOL,
-        .arguments = {{.name = "PATH", .kind = CONF_TEXT},
+        .arguments = {{.name = "PATH", .kind = CONF_TEXT, .words = WORDS("connect")},
                       {.name = "TIME",
                        .kind = CONF_DURATION,
                        .keyword = "every",
@@ -113,9 +123,10 @@ static const struct directive directives[] = {
                        .max = DAY_MS}},
         .opens = CONTEXT_CHECK,
         .bare_block = 1,
-        .doc = "Asks every server for this path, with GET, whether it is well; one that is not gets no "
-               "requests. One "
-               "worker asks for all of them.",
+        .doc =
+            "Asks every server for this path, with GET, whether it is well; or, with `connect`, only "
+            "whether it takes a connection. One that is not well gets no requests. One worker asks for all "
+            "of them.",
         .example =
             "pool app {\n    server 127.0.0.1:3000\n    check /health every 2s\n}\nsite :8080 {\n    proxy "
             "app\n}",

@@ -336,13 +336,13 @@ static const struct directive_table http_table = {http_directives, COUNT_OF(http
 static const struct directive_table *const tables[] = {
     &process_table,   &http_table,       &limit_directives,  &log_directives,   &listen_directives,
     &site_directives, &route_directives, &answer_directives, &proxy_directives, &response_directives,
-    &page_directives, &match_directives, &pool_directives,   &check_directives,
+    &page_directives, &match_directives, &pool_directives,   &check_directives, &tcp_directives,
 };
 
 static const char *const context_names[] = {
     [CONTEXT_TOP] = "the top level", [CONTEXT_SITE] = "a site",     [CONTEXT_ROUTE] = "a route",
     [CONTEXT_MATCH] = "a match",     [CONTEXT_LISTEN] = "a listen", [CONTEXT_POOL] = "a pool",
-    [CONTEXT_CHECK] = "a check",     [CONTEXT_PROXY] = "a proxy"};
+    [CONTEXT_CHECK] = "a check",     [CONTEXT_PROXY] = "a proxy",   [CONTEXT_TCP] = "a tcp"};
 
 const struct conf_grammar directives_grammar = {
     .tables = tables,

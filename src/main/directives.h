@@ -7,6 +7,7 @@
 #include "core/settings.h"
 #include "http/config.h"
 #include "http/routes.h"
+#include "l4/config.h"
 #include "main/lookup.h"
 
 #define DAY_MS 86400000u
@@ -20,6 +21,7 @@ enum directive_context {
     CONTEXT_POOL,
     CONTEXT_CHECK,
     CONTEXT_PROXY,
+    CONTEXT_TCP,
 };
 
 #define AT_TOP (1u << CONTEXT_TOP)
@@ -30,6 +32,7 @@ enum directive_context {
 #define IN_POOL (1u << CONTEXT_POOL)
 #define IN_CHECK (1u << CONTEXT_CHECK)
 #define IN_PROXY (1u << CONTEXT_PROXY)
+#define IN_TCP (1u << CONTEXT_TCP)
 #define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -89,14 +92,28 @@ struct pool_build {
     size_t mistakes_before;
 };
 
+/* The pool, or the address, that a `proxy` names. */
+struct pool_target {
+    struct build *build;
+    struct conf_node node;
+    const char *text; /* as written, in the storage */
+};
+
 /* What the callbacks in `proxy` get. */
 struct proxy_build {
     struct build *build;
     struct proxy_build *next;
     struct block_build *block; /* the route */
-    struct conf_node node;
-    const char *target; /* as written, in the storage */
+    struct pool_target target;
     struct http_proxy *proxy;
+};
+
+/* What the callbacks in `tcp` get. */
+struct tcp_build {
+    struct build *build;
+    struct tcp_build *next;
+    struct pool_target target;
+    struct l4_block *block;
 };
 
 /* All that is known while a configuration is built. */
@@ -104,6 +121,7 @@ struct build {
     struct block_build top; /* first: what stands at the top level and in blocks gets a block_build */
     struct core_settings *core;
     struct http_config *http;
+    struct l4_config *l4;
     struct lookup *lookup;                    /* NULL: the world is not looked at */
     const struct settings_resolved *resolved; /* what was seen then; NULL: never looked */
     struct conf_node *site_nodes;             /* owned; where each site stands */
@@ -113,6 +131,8 @@ struct build {
     struct listen_build *first_listen, **listen_end;
     struct pool_build *first_pool, **pool_end;
     struct proxy_build *first_proxy, **proxy_end;
+    struct tcp_build *first_tcp, **tcp_end;
+    struct conf_node listener_nodes[CORE_LISTENERS_MAX]; /* where each is first named */
 };
 
 extern const struct conf_grammar directives_grammar;
@@ -130,6 +150,7 @@ extern const struct directive_table page_directives;     /* pages.c */
 extern const struct directive_table pool_directives;  /* pool.c */
 extern const struct directive_table check_directives; /* check.c */
 extern const struct directive_table proxy_directives; /* proxy.c */
+extern const struct directive_table tcp_directives;   /* tcp.c */
 
 /* A new block inside of another one; its route is a new child of that one's. `text` is what is shown of it. NULL: no
  * memory. Of route.c. */
@@ -141,6 +162,11 @@ int block_finish(void *child, const struct conf_statement *statement);
 WARN_UNUSED int routes_finish(struct build *build, struct diagnostics *diagnostics);
 /* When all sites are read: gives their listeners the options. Of listen.c. */
 void listen_finish(struct build *build, struct diagnostics *diagnostics);
+/* The listener of an address, made if nobody uses it yet: its index, or -1, and it is said why. Of listen.c. */
+int listener_of(struct build *build, const struct conf_statement *statement, const struct conf_value *value,
+                const struct conf_address *bind, uint8_t class_tag);
+/* The number of a log in the configuration's list, and 1, of the path that a value is; 0: it is refused. Of logs.c. */
+uint16_t log_of(struct build *build, const struct conf_statement *statement, const struct conf_value *value);
 
 /* Notes that the block answers so. 0, or ERR_EXISTS: it does already, which is reported. Of answers.c. */
 WARN_UNUSED int block_take_answer(struct block_build *block, const struct conf_statement *statement,
@@ -167,6 +193,11 @@ WARN_UNUSED int pool_add_server(struct pool_build *pool, const char *text, struc
 /* When all is read: ties routes to pools, and judges what concerns several statements. Of pool.c and proxy.c. */
 WARN_UNUSED int pools_finish(struct build *build, struct diagnostics *diagnostics);
 WARN_UNUSED int proxies_finish(struct build *build, struct diagnostics *diagnostics);
+WARN_UNUSED int tcps_finish(struct build *build, struct diagnostics *diagnostics);
+/* The pool that is meant, made if it is an address that nobody has named yet: 0, *found and its *number, or *found is NULL, and
+ * it is said why; ERR_NO_MEMORY. Of proxy.c. */
+WARN_UNUSED int pool_of_target(const struct pool_target *target, struct diagnostics *diagnostics,
+                               struct pool_build **found, uint32_t *number);
 /* When routes have what they have from outside. Of proxy.c. */
 void proxies_take_trust(struct build *build);
 

@@ -1,6 +1,7 @@
 #include "main/explain.h"
 
 #include "conf/value.h"
+#include "core/worker.h"
 #include "ctl/command.h"
 #include "http/routes.h"
 #include "main/loader.h"
@@ -160,6 +161,8 @@ static int find_listener(const struct explain *explain)
     for (size_t i = 0; i < explain->core.listener_count; i++) {
         const struct core_listener *listener = &explain->core.listeners[i];
 
+        if (listener->class_tag != CONN_CLASS_HTTP)
+            continue;
         if (!strcmp(listener->text, explain->listener ? explain->listener : address))
             return (int)i;
         if (!explain->listener && found < 0 &&
@@ -312,8 +315,9 @@ static int explain_all(struct explain *explain)
         return explain_route(explain, listener);
     fprintf(stderr, "holdfast: no site listens on %s\n  sites listen on",
             explain->listener ? explain->listener : explain->port);
-    for (size_t i = 0; i < explain->core.listener_count; i++)
-        fprintf(stderr, "%s %s", i ? "," : "", explain->core.listeners[i].text);
+    for (size_t i = 0, listed = 0; i < explain->core.listener_count; i++)
+        if (explain->core.listeners[i].class_tag == CONN_CLASS_HTTP)
+            fprintf(stderr, "%s %s", listed++ ? "," : "", explain->core.listeners[i].text);
     fputc('\n', stderr);
     return COMMAND_EXIT_FAILED;
 }

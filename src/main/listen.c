@@ -1,7 +1,100 @@
-/* The `listen` directive: options of a listener that sites use. */
+/* The listeners that sites and others use, and the `listen` directive: their options. */
 #include "main/directives.h"
 
+#include "core/worker.h"
+
 #include <string.h>
+
+/* --- what is listened on --- */
+
+static enum core_listener_kind listener_kind(enum conf_address_kind kind)
+{
+    switch (kind) {
+    case CONF_ADDRESS_IPV4:
+        return CORE_LISTENER_IPV4;
+    case CONF_ADDRESS_IPV6:
+        return CORE_LISTENER_IPV6;
+    case CONF_ADDRESS_UNIX:
+        return CORE_LISTENER_UNIX;
+    case CONF_ADDRESS_ANY:
+    case CONF_ADDRESS_NAME:
+        break;
+    }
+    return CORE_LISTENER_ANY;
+}
+
+static int is_wildcard(const struct core_listener *listener)
+{
+    return listener->kind == CORE_LISTENER_ANY || strncmp(listener->text, "0.0.0.0:", 8) == 0 ||
+           strncmp(listener->text, "[::]:", 5) == 0;
+}
+
+/* The kernel refuses to bind both of two addresses of which one contains the other (and the port is the
+ * same). */
+static int overlap(const struct core_listener *a, const struct core_listener *b)
+{
+    if (a->kind == CORE_LISTENER_UNIX || b->kind == CORE_LISTENER_UNIX)
+        return 0;
+    if (strcmp(strrchr(a->text, ':'), strrchr(b->text, ':')) != 0)
+        return 0;
+    if (a->kind == CORE_LISTENER_ANY || b->kind == CORE_LISTENER_ANY)
+        return 1;
+    return a->kind == b->kind && (is_wildcard(a) || is_wildcard(b));
+}
+
+/* Sites share a listener; what passes bytes on has one for itself. */
+static int share(const struct build *build, const struct conf_statement *statement,
+                 const struct conf_value *value, int number, uint8_t class_tag)
+{
+    if (build->core->listeners[number].class_tag == CONN_CLASS_HTTP && class_tag == CONN_CLASS_HTTP)
+        return number;
+    char hint[600];
+    struct text text;
+    struct conf_node node = build->listener_nodes[number];
+    text_init(&text, hint, sizeof hint);
+    if (node.index == statement->node.index)
+        text_add_f(&text, "this %s has it twice", conf_name(node));
+    else
+        text_add_f(&text, "the %s in line %u of %s listens there", conf_name(node), conf_line(node),
+                   conf_file(node));
+    conf_refuse_value(statement, value, hint, "\"%s\" is taken", value->text);
+    return -1;
+}
+
+int listener_of(struct build *build, const struct conf_statement *statement, const struct conf_value *value,
+                const struct conf_address *bind, uint8_t class_tag)
+{
+    struct core_settings *core = build->core;
+    struct core_listener listener = {.kind = listener_kind(bind->kind), .class_tag = class_tag};
+    struct text text;
+    text_init(&text, listener.text, sizeof listener.text);
+    conf_format_address(&text, bind);
+    if (text.overflow || conf_address_to_sockaddr(bind, &listener.address, &listener.length))
+        return -1;
+    for (size_t i = 0; i < core->listener_count; i++) {
+        if (strcmp(core->listeners[i].text, listener.text) == 0)
+            return share(build, statement, value, (int)i, class_tag);
+    }
+    for (size_t i = 0; i < core->listener_count; i++) {
+        if (!overlap(&core->listeners[i], &listener))
+            continue;
+        conf_refuse_value(statement, value,
+                          class_tag == CONN_CLASS_HTTP && core->listeners[i].class_tag == CONN_CLASS_HTTP
+                              ? "only one of them can be bound: use the wider one for all sites"
+                              : "only one of them can be bound: take another port",
+                          "%s and %s overlap", listener.text, core->listeners[i].text);
+        return -1;
+    }
+    if (core->listener_count == CORE_LISTENERS_MAX) {
+        conf_refuse_value(statement, value, NULL, "this would be more than %d listeners", CORE_LISTENERS_MAX);
+        return -1;
+    }
+    build->listener_nodes[core->listener_count] = statement->node;
+    core->listeners[core->listener_count] = listener;
+    return (int)core->listener_count++;
+}
+
+/* --- options --- */
 
 static int same_address(const struct conf_address *a, const struct conf_address *b)
 {
@@ -98,7 +191,7 @@ static int apply_owner(void *into, const struct conf_statement *statement, void 
     return 0;
 }
 
-/* The listener of an address, or -1: no site uses it. */
+/* The listener of an address, or -1: nobody uses it. */
 static int find_listener(const struct core_settings *core, const struct conf_address *address)
 {
     char name[CORE_LISTENER_TEXT_MAX];
@@ -118,12 +211,12 @@ static void refuse_unused(const struct build *build, struct conf_node node, stru
     struct text text;
     struct diagnostic_place place = conf_arg_place(node, 0);
     text_init(&text, hint, sizeof hint);
-    text_add_c(&text, "sites listen on ");
+    text_add_c(&text, "listened on are ");
     for (size_t i = 0; i < build->core->listener_count && i < 4; i++)
         text_add_f(&text, "%s%s", i ? ", " : "", build->core->listeners[i].text);
     text_add_c(&text, build->core->listener_count > 4 ? " and others" : "");
     diagnostics_add(diagnostics, &place, build->core->listener_count ? hint : NULL,
-                    "no site listens on \"%.200s\"", conf_arg(node, 0));
+                    "nothing listens on \"%.200s\"", conf_arg(node, 0));
 }
 
 static void take_options(const struct build *build, struct core_listener *listener, size_t number,
@@ -180,8 +273,7 @@ static const struct directive directives[] = {
         .opens = CONTEXT_LISTEN,
         .repeat = 1,
         .doc = "Options of a listener: `[IP]:PORT` or `unix:/PATH`. What is listened on is said by the "
-               "sites; this "
-               "address must be one of theirs.",
+               "sites and by `tcp`; this address must be one of theirs.",
         .example = IN_A_LISTEN("backlog 1024"),
         .apply = apply_listen,
     },

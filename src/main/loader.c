@@ -158,6 +158,7 @@ int loader_read(const char *config_path, struct core_settings *core, struct http
     struct conf_tree tree = {0};
     void *image = NULL;
     size_t size = 0;
+    struct l4_config l4;
     int error = load_all(&load);
 
     if (!error)
@@ -165,7 +166,7 @@ int loader_read(const char *config_path, struct core_settings *core, struct http
     if (!error)
         error = conf_tree_view(&tree, image, size);
     if (!error)
-        error = settings_build(&tree, core, http, load.diagnostics);
+        error = settings_build(&tree, core, http, &l4, load.diagnostics);
     conf_tree_fini(&tree);
     free(image);
     load_fini(&load);

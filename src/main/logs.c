@@ -47,12 +47,27 @@ static int apply_error_log(void *into, const struct conf_statement *statement, v
     return 0;
 }
 
+uint16_t log_of(struct build *build, const struct conf_statement *statement, const struct conf_value *value)
+{
+    char path[PATH_MAX];
+    uint16_t number;
+    if (conf_value_path(statement, value, path, sizeof path) || strlen(path) >= CORE_LOG_PATH_MAX) {
+        conf_refuse_value(statement, value, NULL, "the path is longer than %d bytes", CORE_LOG_PATH_MAX - 1);
+        return 0;
+    }
+    if (build->lookup)
+        (void)lookup_check_place(statement, value,
+                                 path); /* whether a worker may write there, it finds out itself */
+    number = find_log(build->core, statement, path);
+    refuse_shared(build->core, statement, value);
+    return number;
+}
+
 static int apply_access_log(void *into, const struct conf_statement *statement, void **child)
 {
     struct block_build *block = into;
     struct route_settings *settings = &block->route->settings;
     const struct conf_value *value = conf_value(statement, 0), *format = conf_value(statement, 1);
-    char path[PATH_MAX];
     (void)child;
     block->route->given |= ROUTE_GIVES_ACCESS_LOG;
     settings->access_log = 0;
@@ -62,15 +77,7 @@ static int apply_access_log(void *into, const struct conf_statement *statement, 
             conf_refuse_value(statement, format, "leave it out", "there is no format without a log");
         return 0;
     }
-    if (conf_value_path(statement, value, path, sizeof path) || strlen(path) >= CORE_LOG_PATH_MAX) {
-        conf_refuse_value(statement, value, NULL, "the path is longer than %d bytes", CORE_LOG_PATH_MAX - 1);
-        return 0;
-    }
-    if (block->build->lookup)
-        (void)lookup_check_place(statement, value,
-                                 path); /* whether a worker may write there, it finds out itself */
-    settings->access_log = find_log(block->build->core, statement, path);
-    refuse_shared(block->build->core, statement, value);
+    settings->access_log = log_of(block->build, statement, value);
     return 0;
 }
 

@@ -24,6 +24,7 @@
 #define RUN_USAGE "holdfast run [-c FILE] [-d] [--pid-file FILE]"
 #define FILES_USAGE "holdfast files DIR [--listen ADDR] [--workers N] [--control PATH]"
 #define PROXY_USAGE "holdfast proxy ADDR HOST:PORT... [--workers N] [--control PATH]"
+#define TCP_USAGE "holdfast tcp ADDR HOST:PORT... [--workers N] [--control PATH]"
 #define CHECK_USAGE "holdfast check [-c FILE] [--json] | --directives"
 
 /* --- roles: not for people --- */
@@ -155,9 +156,9 @@ static void add_servers(struct text *text, int count, char **servers)
     text_add_c(text, "}\n");
 }
 
-static int command_proxy(int count, char **arguments)
+/* `block`: what passes on, "site " or "tcp ". */
+static int pass_on(int count, char **arguments, const char *usage, const char *block)
 {
-    static const char usage[] = PROXY_USAGE;
     const char *workers = "auto", *control = NULL;
     static char memory[6 * PATH_MAX];
     char *words[UPSTREAM_SERVERS_MAX + 1]; /* ADDR, and the servers */
@@ -181,10 +182,20 @@ static int command_proxy(int count, char **arguments)
     if (control)
         add_statement(&text, "control ", control, "\n");
     add_servers(&text, word_count - 1, words + 1);
-    add_statement(&text, "site ", words[0], " {\nproxy upstream\n}\n");
+    add_statement(&text, block, words[0], " {\nproxy upstream\n}\n");
     if (text.overflow)
         return command_usage_error("the arguments are too long", usage);
     return run_server(&(struct run_options){.config_text = text.at, .config_name = "(command line)"});
+}
+
+static int command_proxy(int count, char **arguments)
+{
+    return pass_on(count, arguments, PROXY_USAGE, "site ");
+}
+
+static int command_tcp(int count, char **arguments)
+{
+    return pass_on(count, arguments, TCP_USAGE, "tcp ");
 }
 
 static int command_version(int count, char **arguments)
@@ -218,6 +229,9 @@ static const struct {
      "Listens on ADDR, as in the `site` directive, and passes requests on to the servers in turn: "
      "HOST:PORT,\n"
      "unix:/PATH or srv:NAME. N is a number or auto."},
+    {"tcp", command_tcp, TCP_USAGE, "pass connections on without a configuration",
+     "Listens on ADDR, as in the `tcp` directive, and passes the bytes of each connection on to one of the\n"
+     "servers: HOST:PORT, unix:/PATH or srv:NAME. N is a number or auto."},
     {"check", command_check, CHECK_USAGE, "judge a configuration; starts nothing",
      "Says all mistakes at once, and exits with 1 if there are any. May be used while a server runs.\n"
      "--directives prints the reference of all directives."},

@@ -353,7 +353,7 @@ static int finish_pool(void *child, const struct conf_statement *statement)
         diagnostics_add(statement->diagnostics, &place, "a \"max\" for a server, or leave it out",
                         "nobody ever waits: no server of this pool has a limit");
     }
-    if (conf_node_exists(pool->slow_start_node) && !pool->pool.passive.failures && !pool->pool.check.path) {
+    if (conf_node_exists(pool->slow_start_node) && !pool->pool.passive.failures && !pool->pool.check.kind) {
         place = conf_place(pool->slow_start_node);
         diagnostics_add(statement->diagnostics, &place, "a \"check\", or an \"eject\"",
                         "no server ever comes back: nothing says that one is away");

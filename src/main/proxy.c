@@ -25,8 +25,7 @@ static int apply_proxy(void *into, const struct conf_statement *statement, void 
     *proxy = (struct proxy_build){
         .build = build,
         .block = block,
-        .node = statement->node,
-        .target = target,
+        .target = {build, statement->node, target},
         .proxy = settings,
     };
     *child = proxy;
@@ -128,7 +127,7 @@ static struct pool_build *find_pool(const struct build *build, const char *name,
     return pool;
 }
 
-__attribute__((format(printf, 4, 5))) static void refuse(const struct proxy_build *proxy,
+__attribute__((format(printf, 4, 5))) static void refuse(const struct pool_target *target,
                                                          struct diagnostics *diagnostics, const char *hint,
                                                          const char *format, ...)
 {
@@ -137,50 +136,50 @@ __attribute__((format(printf, 4, 5))) static void refuse(const struct proxy_buil
     va_start(arguments, format);
     vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
-    struct diagnostic_place place = conf_arg_place(proxy->node, 0);
+    struct diagnostic_place place = conf_arg_place(target->node, 0);
     diagnostics_add(diagnostics, &place, hint, "%s", message);
 }
 
-static void refuse_unknown(const struct proxy_build *proxy, struct diagnostics *diagnostics)
+static void refuse_unknown(const struct pool_target *target, struct diagnostics *diagnostics)
 {
     char memory[200];
     struct suggestion suggestion;
-    suggestion_init(&suggestion, proxy->target);
-    for (const struct pool_build *pool = proxy->build->first_pool; pool; pool = pool->next) {
+    suggestion_init(&suggestion, target->text);
+    for (const struct pool_build *pool = target->build->first_pool; pool; pool = pool->next) {
         if (!pool->pool.is_of_a_route)
             suggestion_offer(&suggestion, pool->pool.name.at);
     }
     const char *hint = suggestion_text(&suggestion, memory, sizeof memory);
-    if (!hint && strchr(proxy->target, '.')) {
-        snprintf(memory, sizeof memory, "an address has a port: %.150s:3000", proxy->target);
+    if (!hint && strchr(target->text, '.')) {
+        snprintf(memory, sizeof memory, "an address has a port: %.150s:3000", target->text);
         hint = memory;
     }
-    refuse(proxy, diagnostics, hint ? hint : "a \"pool\" of that name, or HOST:PORT, unix:/PATH or srv:NAME",
-           "there is no pool \"%.200s\"", proxy->target);
+    refuse(target, diagnostics, hint ? hint : "a \"pool\" of that name, or HOST:PORT, unix:/PATH or srv:NAME",
+           "there is no pool \"%.200s\"", target->text);
 }
 
 /* Routes that name the same address share its pool. 0 and *found, NULL if it was refused; ERR_NO_MEMORY. */
-static int pool_of_address(const struct proxy_build *proxy, struct diagnostics *diagnostics,
+static int pool_of_address(const struct pool_target *target, struct diagnostics *diagnostics,
                            struct pool_build **found)
 {
-    struct build *build = proxy->build;
+    struct build *build = target->build;
     struct upstream_server *server;
     const char *problem, *hint;
-    *found = find_pool(build, proxy->target, 1);
+    *found = find_pool(build, target->text, 1);
     if (*found)
         return 0;
     if (build->http->upstreams.pool_count == UPSTREAM_POOLS_MAX) {
-        refuse(proxy, diagnostics, NULL, "this would be more than %u pools", UPSTREAM_POOLS_MAX);
+        refuse(target, diagnostics, NULL, "this would be more than %u pools", UPSTREAM_POOLS_MAX);
         return 0;
     }
-    struct pool_build *pool = pool_new(build, proxy->target);
+    struct pool_build *pool = pool_new(build, target->text);
     if (!pool)
         return ERR_NO_MEMORY;
-    pool->node = proxy->node;
+    pool->node = target->node;
     pool->pool.is_of_a_route = 1;
-    int error = pool_add_server(pool, proxy->target, &server, &problem, &hint);
+    int error = pool_add_server(pool, target->text, &server, &problem, &hint);
     if (error == ERR_SYNTAX)
-        refuse(proxy, diagnostics, hint, "\"%.200s\" %s", proxy->target, problem);
+        refuse(target, diagnostics, hint, "\"%.200s\" %s", target->text, problem);
     else
         *found = pool;
     return error == ERR_NO_MEMORY ? error : 0;
@@ -191,19 +190,22 @@ static int is_address(const char *target)
     return strpbrk(target, ":/") != NULL;
 }
 
-static int tie(struct proxy_build *proxy, struct diagnostics *diagnostics)
+int pool_of_target(const struct pool_target *target, struct diagnostics *diagnostics,
+                   struct pool_build **found, uint32_t *number)
 {
-    struct pool_build *pool = find_pool(proxy->build, proxy->target, 0);
-    if (!pool && is_address(proxy->target)) {
-        int error = pool_of_address(proxy, diagnostics, &pool);
+    struct pool_build *pool = find_pool(target->build, target->text, 0);
+    *found = NULL;
+    if (!pool && is_address(target->text)) {
+        int error = pool_of_address(target, diagnostics, &pool);
         if (error || !pool)
             return error;
     }
     if (!pool) {
-        refuse_unknown(proxy, diagnostics);
+        refuse_unknown(target, diagnostics);
         return 0;
     }
-    proxy->proxy->pool = number_of(proxy->build, pool);
+    *found = pool;
+    *number = number_of(target->build, pool);
     return 0;
 }
 
@@ -214,7 +216,8 @@ int proxies_finish(struct build *build, struct diagnostics *diagnostics)
     if (!http->proxies)
         return ERR_NO_MEMORY;
     for (struct proxy_build *proxy = build->first_proxy; proxy; proxy = proxy->next) {
-        int error = tie(proxy, diagnostics);
+        struct pool_build *unused;
+        int error = pool_of_target(&proxy->target, diagnostics, &unused, &proxy->proxy->pool);
         if (error)
             return error;
         http->proxies[proxy->proxy->number] = proxy->proxy;

@@ -6,10 +6,12 @@
 #include "handler/proxy/proxy.h"
 #include "handler/status/status.h"
 #include "http/exchange.h"
+#include "l4/l4.h"
 #include "main/settings.h"
 #include "upstream/check.h"
 #include "upstream/status.h"
 #include "upstream/table.h"
+#include "upstream/turns.h"
 #include "upstream/upkeep.h"
 #ifdef HOLDFAST_TEST_HOOKS
 #include "handler/testing/testing.h"
@@ -31,13 +33,15 @@ enum {
 struct application {
     struct http http; /* first: worker->application is used as struct http by the class */
     struct http_config config;
+    struct l4_config l4;
     struct pools *pools;   /* owned; NULL: the configuration has none */
     struct turns *turns;   /* owned; the same */
     struct upkeep *upkeep; /* owned; the same */
 };
 
 /* The snapshot was judged by the loader of the same image; whatever is wrong with it now is not the operator's. */
-static int read_snapshot(int snapshot_fd, struct core_settings *core, struct http_config *http)
+static int read_snapshot(int snapshot_fd, struct core_settings *core, struct http_config *http,
+                         struct l4_config *l4)
 {
     static struct diagnostics diagnostics; /* too large for a stack */
     struct conf_tree tree;
@@ -46,25 +50,24 @@ static int read_snapshot(int snapshot_fd, struct core_settings *core, struct htt
     if (result)
         return result;
     diagnostics_init(&diagnostics);
-    result = settings_build(&tree, core, http, &diagnostics);
+    result = settings_build(&tree, core, http, l4, &diagnostics);
     if (!result && diagnostics.count)
         result = ERR_INVALID;
     conf_tree_fini(&tree);
-    for (size_t i = 0; !result && i < core->listener_count; i++)
-        core->listeners[i].class_tag = CONN_CLASS_HTTP;
     return result;
 }
 
 static int service_settings(int snapshot_fd, struct core_settings *settings)
 {
     struct http_config http = {0};
-    int result = read_snapshot(snapshot_fd, settings, &http);
+    struct l4_config l4;
+    int result = read_snapshot(snapshot_fd, settings, &http, &l4);
 
     settings_fini_http(&http);
     return result;
 }
 
-/* The pools of the configuration, and who passes requests on to them. */
+/* The pools of the configuration, and who passes something on to them. */
 static int start_proxy(struct worker *worker, struct application *application)
 {
     const struct arena_page *page = worker->arena.page;
@@ -83,6 +86,8 @@ static int start_proxy(struct worker *worker, struct application *application)
         result = turns_start(&application->turns, worker, application->pools);
     if (!result)
         result = upkeep_start(&application->upkeep, worker, application->pools, start.config);
+    if (!result)
+        result = l4_start(worker, &application->l4, start.config, application->turns);
     return result ? result : proxy_start(&application->http, HANDLER_PROXY, application->turns);
 }
 
@@ -113,7 +118,7 @@ static int service_start(struct worker *worker, int snapshot_fd)
     http->by_answer[ROUTE_PROXY] = HANDLER_PROXY;
     http->snapshot_fd = snapshot_fd;
     worker_file_use(worker, snapshot_fd); /* for good: error pages are sent from it */
-    result = read_snapshot(snapshot_fd, &unused, &application->config);
+    result = read_snapshot(snapshot_fd, &unused, &application->config, &application->l4);
     if (!result)
         result = sites_init(&http->sites, http->config);
     if (!result)
@@ -133,6 +138,7 @@ static void service_stop(struct worker *worker)
 
     files_stop(&application->http);
     proxy_stop(&application->http, HANDLER_PROXY);
+    l4_stop();
     upkeep_stop(&application->upkeep);
     turns_stop(&application->turns);
     pools_stop(&application->pools);
@@ -150,13 +156,16 @@ static int service_housekeeping(struct worker *worker)
     if (!application->pools)
         return has_files;
     turns_recounted(application->turns);
+    l4_recounted(worker);
     return upkeep_turn(application->upkeep) || has_files;
 }
 
 const struct service holdfast_service = {
     .classes = {[CONN_CLASS_HTTP] = &http_class,
                 [CONN_CLASS_LEG] = &proxy_leg_class,
-                [CONN_CLASS_CHECK] = &upstream_check_class},
+                [CONN_CLASS_CHECK] = &upstream_check_class,
+                [CONN_CLASS_TCP] = &l4_client_class,
+                [CONN_CLASS_TCP_LEG] = &l4_leg_class},
     .settings = service_settings,
     .start = service_start,
     .stop = service_stop,

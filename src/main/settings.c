@@ -90,6 +90,8 @@ static int finish(struct build *build, struct diagnostics *diagnostics)
     listen_finish(build, diagnostics);
     int error = proxies_finish(build, diagnostics); /* makes pools of the addresses */
     if (!error)
+        error = tcps_finish(build, diagnostics);
+    if (!error)
         error = pools_finish(build, diagnostics);
     if (!error)
         error = routes_finish(build, diagnostics);
@@ -98,10 +100,11 @@ static int finish(struct build *build, struct diagnostics *diagnostics)
 }
 
 static int build_with(const struct conf_tree *tree, struct core_settings *core, struct http_config *http,
-                      struct lookup *lookup, struct diagnostics *diagnostics)
+                      struct l4_config *l4, struct lookup *lookup, struct diagnostics *diagnostics)
 {
     const struct settings_resolved *resolved;
     set_defaults(core, http);
+    *l4 = (struct l4_config){0};
     int error = take_resolved(core, tree, &resolved);
     if (!error)
         error = make_outermost_route(http);
@@ -109,6 +112,7 @@ static int build_with(const struct conf_tree *tree, struct core_settings *core, 
         return error;
     struct build build = {.core = core,
                           .http = http,
+                          .l4 = l4,
                           .lookup = lookup,
                           .resolved = resolved,
                           .automatic_workers = core->workers};
@@ -117,6 +121,7 @@ static int build_with(const struct conf_tree *tree, struct core_settings *core, 
     build.listen_end = &build.first_listen;
     build.pool_end = &build.first_pool;
     build.proxy_end = &build.first_proxy;
+    build.tcp_end = &build.first_tcp;
     error = conf_apply(tree, &directives_grammar, &build, diagnostics);
     if (!error)
         error = finish(&build, diagnostics);
@@ -125,9 +130,9 @@ static int build_with(const struct conf_tree *tree, struct core_settings *core, 
 }
 
 int settings_build(const struct conf_tree *tree, struct core_settings *core, struct http_config *http,
-                   struct diagnostics *diagnostics)
+                   struct l4_config *l4, struct diagnostics *diagnostics)
 {
-    return build_with(tree, core, http, NULL, diagnostics);
+    return build_with(tree, core, http, l4, NULL, diagnostics);
 }
 
 int settings_resolve(const struct conf_tree *tree, enum settings_purpose purpose,
@@ -135,9 +140,10 @@ int settings_resolve(const struct conf_tree *tree, enum settings_purpose purpose
 {
     struct core_settings core;
     struct http_config http;
+    struct l4_config l4;
     struct lookup lookup = {.purpose = purpose, .resolved = resolved, .diagnostics = diagnostics};
     memset(resolved, 0, sizeof *resolved);
-    int error = build_with(tree, &core, &http, &lookup, diagnostics);
+    int error = build_with(tree, &core, &http, &l4, &lookup, diagnostics);
     settings_fini_http(&http);
     if (!error)
         lookup_finish(&lookup, conf_root(tree));

@@ -12,6 +12,7 @@
 #include "conf/tree.h"
 #include "core/settings.h"
 #include "http/config.h"
+#include "l4/config.h"
 
 #include <stdint.h>
 
@@ -30,11 +31,12 @@ struct settings_resolved {
     uint32_t owners[CORE_LISTENERS_MAX], owner_groups[CORE_LISTENERS_MAX];
 };
 
-/* Fills both from a snapshot. `http` is the caller's to release with settings_fini_http, also after an error.
+/* Fills all three from a snapshot. `http` is the caller's to release with settings_fini_http, also after an error.
  * 0: done, and diagnostics->count says whether it is valid; ERR_VERSION: the blob is another version's;
  * ERR_NO_MEMORY. Without a blob "auto" is one worker and the user is this process's own. */
 WARN_UNUSED int settings_build(const struct conf_tree *tree, struct core_settings *core,
-                               struct http_config *http, struct diagnostics *diagnostics);
+                               struct http_config *http, struct l4_config *l4,
+                               struct diagnostics *diagnostics);
 void settings_fini_http(struct http_config *http);
 
 enum settings_purpose {

@@ -1,6 +1,8 @@
 /* The `site` directive: a new site, its listeners, and who answers for which name on them. */
 #include "main/directives.h"
 
+#include "core/worker.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,71 +19,6 @@ static struct conf_address address_to_bind(const struct conf_address *address)
     if (bind.kind != CONF_ADDRESS_UNIX && !bind.port)
         bind.port = DEFAULT_PORT;
     return bind;
-}
-
-static enum core_listener_kind listener_kind(enum conf_address_kind kind)
-{
-    switch (kind) {
-    case CONF_ADDRESS_IPV4:
-        return CORE_LISTENER_IPV4;
-    case CONF_ADDRESS_IPV6:
-        return CORE_LISTENER_IPV6;
-    case CONF_ADDRESS_UNIX:
-        return CORE_LISTENER_UNIX;
-    case CONF_ADDRESS_ANY:
-    case CONF_ADDRESS_NAME:
-        break;
-    }
-    return CORE_LISTENER_ANY;
-}
-
-static int is_wildcard(const struct core_listener *listener)
-{
-    return listener->kind == CORE_LISTENER_ANY || strncmp(listener->text, "0.0.0.0:", 8) == 0 ||
-           strncmp(listener->text, "[::]:", 5) == 0;
-}
-
-/* The kernel refuses to bind both of two addresses of which one contains the other (and the port is the
- * same). */
-static int overlap(const struct core_listener *a, const struct core_listener *b)
-{
-    if (a->kind == CORE_LISTENER_UNIX || b->kind == CORE_LISTENER_UNIX)
-        return 0;
-    if (strcmp(strrchr(a->text, ':'), strrchr(b->text, ':')) != 0)
-        return 0;
-    if (a->kind == CORE_LISTENER_ANY || b->kind == CORE_LISTENER_ANY)
-        return 1;
-    return a->kind == b->kind && (is_wildcard(a) || is_wildcard(b));
-}
-
-/* Finds the listener of an address or makes it. Returns its index, or -1: refused. */
-static int find_listener(struct core_settings *core, const struct conf_statement *statement,
-                         const struct conf_value *value)
-{
-    struct conf_address bind = address_to_bind(&value->address);
-    struct core_listener listener = {.kind = listener_kind(bind.kind)};
-    struct text text;
-    text_init(&text, listener.text, sizeof listener.text);
-    conf_format_address(&text, &bind);
-    if (text.overflow || conf_address_to_sockaddr(&bind, &listener.address, &listener.length))
-        return -1;
-    for (size_t i = 0; i < core->listener_count; i++) {
-        if (strcmp(core->listeners[i].text, listener.text) == 0)
-            return (int)i;
-    }
-    for (size_t i = 0; i < core->listener_count; i++) {
-        if (!overlap(&core->listeners[i], &listener))
-            continue;
-        conf_refuse_value(statement, value, "only one of them can be bound: use the wider one for all sites",
-                          "%s and %s overlap", listener.text, core->listeners[i].text);
-        return -1;
-    }
-    if (core->listener_count == CORE_LISTENERS_MAX) {
-        conf_refuse_value(statement, value, NULL, "this would be more than %d listeners", CORE_LISTENERS_MAX);
-        return -1;
-    }
-    core->listeners[core->listener_count] = listener;
-    return (int)core->listener_count++;
 }
 
 static int has_address(const struct http_site *site, uint32_t listener, const char *host)
@@ -118,7 +55,8 @@ static int add_address(struct build *build, struct http_site *site, const struct
                        const struct conf_value *value)
 {
     const char *host = value->address.kind == CONF_ADDRESS_NAME ? value->address.host : "";
-    int listener = find_listener(build->core, statement, value);
+    struct conf_address bind = address_to_bind(&value->address);
+    int listener = listener_of(build, statement, value, &bind, CONN_CLASS_HTTP);
     if (listener < 0 || is_taken(build, statement, value, (uint32_t)listener, host))
         return 0;
     if (build->address_count == HTTP_ADDRESSES_MAX) {
@@ -205,6 +143,7 @@ static const struct directive directives[] = {
         .opens = CONTEXT_SITE,
         .repeat = 1,
         .required = 1,
+        .unless = "tcp",
         .doc = "A site and where it is reached: `[HOST][:PORT]` or `unix:/PATH`. Without HOST it answers "
                "every name that no other site has, on all addresses of the machine; HOST can be a name, or "
                "an IP "

@@ -24,7 +24,8 @@
     X(NO_DESCRIPTORS, no_descriptors, "there were no descriptors left")                                      \
     X(NO_MEMORY, no_memory, "there was no memory left")                                                      \
     X(CRASHED, crashed, "it crashed a worker")                                                               \
-    X(LOST, lost, "what was known of it could not be trusted after a death, or was given up in a crash loop") \
+    X(LOST, lost,                                                                                            \
+      "what was known of it could not be trusted after a death, or was given up in a crash loop")            \
     X(DRAINED, drained, "the server stopped, and the time for its drain was over")
 
 enum tcp_end {
@@ -45,11 +46,11 @@ static inline const char *tcp_end_name(unsigned end)
 }
 
 enum tcp_counter {
-    TCP_STARTED = 64,     /* connections that were accepted and looked at */
-    TCP_BYTES_UP = 65,    /* taken from clients and given to servers */
-    TCP_BYTES_DOWN = 66,  /* the other way */
+    TCP_STARTED = 64,      /* connections that were accepted and looked at */
+    TCP_BYTES_UP = 65,     /* taken from clients and given to servers */
+    TCP_BYTES_DOWN = 66,   /* the other way */
     TCP_TRIES_FAILED = 67, /* connections to servers that were not made */
-    TCP_ENDED_FIRST = 68, /* by enum tcp_end */
+    TCP_ENDED_FIRST = 68,  /* by enum tcp_end */
     TCP_COUNTERS = TCP_ENDED_FIRST + TCP_ENDS,
 };
 _Static_assert((int)TCP_COUNTERS <= (int)ARENA_COUNTERS, "the page has room for them");

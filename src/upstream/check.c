@@ -15,8 +15,9 @@ enum check_step { CHECK_NEW, CHECK_CONNECTING, CHECK_ASKING, CHECK_ENDING };
 
 /* In the protocol state of the record. */
 struct check_state {
-    uint8_t step; /* enum check_step */
-    uint8_t reserved[3];
+    uint8_t step;     /* enum check_step */
+    uint8_t connects; /* that is all */
+    uint8_t reserved[2];
     uint32_t member; /* of pools.h */
 };
 _Static_assert(sizeof(struct check_state) <= RECORD_PROTOCOL_BYTES, "the state fits the record's head");
@@ -66,6 +67,15 @@ static void succeed(struct worker *worker, struct record *record, int status)
     if (!record->deadline_ns || record->deadline_ns > worker->now_ns + ENDING_NS)
         worker_set_deadline(worker, record, worker->now_ns + ENDING_NS);
     pools_report_check(checked, seen(record)->member, status, worker->now_ns);
+}
+
+/* It was to connect, and has. */
+static void end_connected(struct worker *worker, struct record *record)
+{
+    const uint32_t member = seen(record)->member;
+
+    conn_reset(worker, record);
+    pools_report_check(checked, member, 0, worker->now_ns);
 }
 
 /* --- the steps. 1: the next one can follow; 0: it waits, or the record is gone --- */
@@ -196,6 +206,10 @@ static void check_ready(struct worker *worker, struct record *record, unsigned e
     }
     if (seen(record)->step < CHECK_ASKING && !connect_member(worker, record))
         return;
+    if (seen(record)->connects) {
+        end_connected(worker, record);
+        return;
+    }
     if (seen(record)->step == CHECK_ASKING && !ask(worker, record))
         return;
     end(worker, record);
@@ -293,7 +307,9 @@ void check_begin(struct worker *worker, uint32_t member, const struct upstream_c
     worker_set_deadline(worker, record, worker->now_ns + rules->timeout_ms * NS_PER_MS);
     head = record_begin(record);
     state_in(head)->member = member;
-    if (put_request(worker, record, head, rules, own_host(member, address.ss_family))) {
+    state_in(head)->connects = rules->kind == UPSTREAM_CHECK_CONNECT;
+    if (rules->kind == UPSTREAM_CHECK_HTTP &&
+        put_request(worker, record, head, rules, own_host(member, address.ss_family))) {
         conn_close(worker, record);
         return;
     }

@@ -1,6 +1,8 @@
-/* Active checks: a connection of its own to a member, GET of a path, and what the answer says of the member.
+/* Active checks: a connection of its own to a member, GET of a path, and what the answer says of the member; or the connection
+ * alone, which is reset as soon as it is made, so that many servers never hear of it.
  *
  *   NEW --- connect(2) ---> CONNECTING ---> ASKING --- the final head ---> ENDING --- FIN, or ENDING_NS ---> closed
+ *                               +--------- it was to connect ---------------------------------------------> closed
  *
  * The record lies in the arena as all others do: a check that its worker did not live to see the end of goes on in the next
  * one. What it has found is told after the record has said so (ENDING, or closed), so a death in between tells nothing, and

@@ -60,9 +60,16 @@ struct upstream_passive {
     uint64_t window_ms, eject_ms, eject_max_ms;
 };
 
-/* Active checks: GET of a path, by one worker at a time. */
+enum upstream_check_kind {
+    UPSTREAM_CHECK_NONE,
+    UPSTREAM_CHECK_HTTP,    /* GET of a path */
+    UPSTREAM_CHECK_CONNECT, /* the connection alone */
+};
+
+/* Active checks, by one worker at a time. */
 struct upstream_check {
-    const char *path; /* NULL: no checks */
+    enum upstream_check_kind kind;
+    const char *path; /* HTTP */
     const char *host; /* of its Host field; NULL: the server's own */
     uint64_t interval_ms, timeout_ms;
     uint32_t rise, fall; /* results in a row that change the state */

@@ -40,7 +40,7 @@ static uint64_t next_check(const struct pools *pools)
     uint64_t next = UINT64_MAX;
 
     for (uint32_t p = 0; p < pools->config->pool_count; p++)
-        for (uint32_t m = 0; pools->pools[p].config->check.path && m < pools->pools[p].count; m++)
+        for (uint32_t m = 0; pools->pools[p].config->check.kind && m < pools->pools[p].count; m++)
             next = earlier(next, table_entry(&pools->table, pools->pools[p].members[m].entry)->next_check_ns);
     return next;
 }
@@ -69,7 +69,7 @@ int pools_take_check(struct pools *pools, uint64_t now_ns, uint32_t *member,
         const struct members *pool = &pools->pools[p];
         const struct upstream_check *rules = &pool->config->check;
 
-        for (uint32_t m = 0; rules->path && m < pool->count; m++)
+        for (uint32_t m = 0; rules->kind && m < pool->count; m++)
             if (table_claim_time(&table_entry(&pools->table, pool->members[m].entry)->next_check_ns, now_ns,
                                  now_ns + rules->interval_ms * NS_PER_MS)) {
                 *member = pool->members[m].number;
@@ -85,7 +85,7 @@ static void tell_checked(const struct table_entry *entry, int is_down, int resul
     if (!is_down)
         log_event(LOG_INFO, LOG_EV_UPSTREAM_UP,
                   "pool=\"%s\" server=\"%s\" address=\"%s\" reason=check status=%d", entry->pool,
-                  entry->server, entry->address_text, result);
+                  entry->server, entry->address_text, result); /* 0: it was to connect */
     else if (result > 0)
         log_event(LOG_WARN, LOG_EV_UPSTREAM_DOWN,
                   "pool=\"%s\" server=\"%s\" address=\"%s\" reason=check status=%d next=\"it is not asked\"",
@@ -121,9 +121,10 @@ void pools_report_check(struct pools *pools, uint32_t number, int result, uint64
         return;
     rules = &pools->config->pools[pools->places[member->entry].pool - 1].check;
     entry = table_entry(&pools->table, member->entry);
-    if (!rules->path)
+    if (!rules->kind)
         return;
-    is_good = result > 0 && health_expects(rules, (unsigned)result);
+    is_good = rules->kind == UPSTREAM_CHECK_CONNECT ? result >= 0
+                                                    : result > 0 && health_expects(rules, (unsigned)result);
     atomic_fetch_add_explicit(&entry->checks, 1, memory_order_relaxed);
     if (!is_good)
         atomic_fetch_add_explicit(&entry->checks_failed, 1, memory_order_relaxed);

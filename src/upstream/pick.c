@@ -19,7 +19,7 @@ static int is_tried(const struct pools_wish *wish, uint32_t number)
 
 static int is_down(const struct members *pool, const struct table_entry *entry)
 {
-    return pool->config->check.path && health_is_down(entry->check);
+    return pool->config->check.kind && health_is_down(entry->check);
 }
 
 static int is_ejected(const struct members *pool, const struct table_entry *entry, uint64_t now_ms)

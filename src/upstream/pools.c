@@ -59,7 +59,7 @@ static void gather_address(struct gathering *gathering, uint32_t server_index,
     for (uint32_t i = 0; i < gathering->count; i++)
         if (pools->scratch[i].entry == entry)
             return; /* an address that was found twice */
-    if (!gathering->pool->config->check.path)
+    if (!gathering->pool->config->check.kind)
         table_entry(&pools->table, entry)->check = 0; /* of a former configuration */
     pools->scratch[gathering->count++] = (struct member){.number = table_member(&pools->table, entry),
                                                          .entry = entry,
@@ -186,7 +186,7 @@ static int make_pool(struct pools *pools, uint32_t index)
     if (pool->capacity > UPSTREAM_MEMBERS_MAX)
         pool->capacity = UPSTREAM_MEMBERS_MAX;
     pool->members = calloc(pool->capacity ? pool->capacity : 1, sizeof *pool->members);
-    pools->has_checks |= config->check.path != NULL;
+    pools->has_checks |= config->check.kind != UPSTREAM_CHECK_NONE;
     return pool->members ? 0 : ERR_NO_MEMORY;
 }
 

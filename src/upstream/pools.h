@@ -126,7 +126,7 @@ uint64_t pools_tick(struct pools *pools, uint64_t now_ns);
  * next one is due after the interval. */
 int pools_take_check(struct pools *pools, uint64_t now_ns, uint32_t *member,
                      const struct upstream_check **check);
-/* How it ended: the status of the answer, or why there was none (negative, of base/err.h). */
+/* How it ended: the status of the answer (0: it was to connect, and has), or why there was none (negative, of base/err.h). */
 void pools_report_check(struct pools *pools, uint32_t member, int result, uint64_t now_ns);
 
 /* A name that is to be looked up and now ours, for as long as POOLS_LOOKUP_NS; if it is not reported by then, somebody else

@@ -23,9 +23,9 @@ struct turns_link {
 };
 
 struct turns {
-    struct worker *worker; /* borrowed */
-    struct pools *pools;   /* borrowed */
-    int is_recounted;      /* the places that a former worker's legs hold are counted */
+    struct worker *worker;    /* borrowed */
+    struct pools *pools;      /* borrowed */
+    int is_recounted;         /* the places that a former worker's legs hold are counted */
     struct turns_link *links; /* owned, by number */
     uint32_t first[UPSTREAM_POOLS_MAX], last[UPSTREAM_POOLS_MAX], count[UPSTREAM_POOLS_MAX];
 };

@@ -49,7 +49,8 @@ static void apply(const struct conf_tree *tree, struct diagnostics *diagnostics)
 {
     struct core_settings core;
     struct http_config http;
-    int error = settings_build(tree, &core, &http, diagnostics);
+    struct l4_config l4;
+    int error = settings_build(tree, &core, &http, &l4, diagnostics);
     if (!error && !diagnostics->count)
         check_settings(&core, &http);
     settings_fini_http(&http);

@@ -448,6 +448,8 @@ static void leg_describe(const struct arena *arena, const struct record *leg,
 
     (void)arena;
     description->state = leg_seen(leg)->step < 4 ? names_of_steps[leg_seen(leg)->step] : "unknown";
+    if (leg_seen(leg)->step == LEG_CONNECTING || leg_seen(leg)->step == LEG_BUSY)
+        description->partner = leg_seen(leg)->client;
 }
 
 const struct conn_class proxy_leg_class = {

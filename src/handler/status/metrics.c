@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "core/board.h"
 #include "http/counters.h"
+#include "net/tcp_counters.h"
 #include "upstream/status.h"
 
 /* What there is now, over all slots. */
@@ -78,6 +79,33 @@ static void add_about(struct text *out, const struct board *board, uint64_t now_
     add_head(out, "uptime_seconds", "gauge", "Since the server was started");
     text_add_f(out, "holdfast_uptime_seconds %llu.%03llu\n", (unsigned long long)(up_ms / 1000),
                (unsigned long long)(up_ms % 1000));
+}
+
+/* --- TCP connections that are passed on --- */
+
+static void add_tcp(struct text *out, const struct board_totals *totals)
+{
+    const uint64_t *ends = totals->counters + TCP_ENDED_FIRST;
+    uint64_t ended = 0;
+
+    for (unsigned end = 0; end < TCP_ENDS; end++)
+        ended += ends[end];
+    add_plain(out, "tcp_connections", "gauge", "TCP connections that are being passed on",
+              totals->counters[TCP_STARTED] - ended);
+    add_plain(out, "tcp_connections_total", "counter", "TCP connections that were to be passed on",
+              totals->counters[TCP_STARTED]);
+    add_plain(out, "tcp_tries_failed_total", "counter", "Connections to servers of these that were not made",
+              totals->counters[TCP_TRIES_FAILED]);
+    add_head(out, "tcp_bytes_total", "counter", "Bytes that were passed on");
+    text_add_f(out,
+               "holdfast_tcp_bytes_total{direction=\"to_server\"} %llu\n"
+               "holdfast_tcp_bytes_total{direction=\"to_client\"} %llu\n",
+               (unsigned long long)totals->counters[TCP_BYTES_UP],
+               (unsigned long long)totals->counters[TCP_BYTES_DOWN]);
+    add_head(out, "tcp_ends_total", "counter", "TCP connections that have ended, by the reason");
+    for (unsigned end = 0; end < TCP_ENDS; end++)
+        text_add_f(out, "holdfast_tcp_ends_total{reason=\"%s\"} %llu\n", tcp_end_name(end),
+                   (unsigned long long)ends[end]);
 }
 
 static void add_classes(struct text *out, const struct board_totals *totals)
@@ -183,6 +211,7 @@ void metrics_write(const struct board *board, const void *shared, uint64_t now_n
 #undef METRIC_ADD
     add_classes(out, &totals);
     add_latency(out, &totals);
+    add_tcp(out, &totals);
 #define UPSTREAM_METRIC_ADD(name, kind, help, value)                                                         \
     add_head(out, #name, #kind, help);                                                                       \
     upstream_show_all(shared, board, now_ns, show_##name, out);

@@ -108,9 +108,10 @@ static void assert_root(struct conf_tree *tree, const char *name)
     static struct diagnostics diagnostics;
     struct core_settings core;
     struct http_config http;
+    struct l4_config l4;
     char expected[128];
     diagnostics_init(&diagnostics);
-    assert_int_equal(settings_build(tree, &core, &http, &diagnostics), 0);
+    assert_int_equal(settings_build(tree, &core, &http, &l4, &diagnostics), 0);
     assert_int_equal(diagnostics.count, 0);
     snprintf(expected, sizeof expected, "%s/%s", folder, name);
     assert_string_equal(http.sites[0].root, expected);
@@ -214,6 +215,7 @@ static void users_are_known_by_name_or_number(void **state)
     static struct diagnostics diagnostics;
     struct core_settings core;
     struct http_config http;
+    struct l4_config l4;
     char *said;
     (void)state;
     if (geteuid() != 0)
@@ -223,7 +225,7 @@ static void users_are_known_by_name_or_number(void **state)
     free(said);
     receive(&tree);
     diagnostics_init(&diagnostics);
-    assert_int_equal(settings_build(&tree, &core, &http, &diagnostics), 0);
+    assert_int_equal(settings_build(&tree, &core, &http, &l4, &diagnostics), 0);
     assert_int_equal(core.uid, 54321);
     assert_int_equal(core.gid, 12345);
     assert_int_equal(core.group_count, 0);

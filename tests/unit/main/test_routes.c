@@ -14,6 +14,7 @@
 
 static struct core_settings core;
 static struct http_config http;
+static struct l4_config l4;
 static struct diagnostics diagnostics;
 
 static void build(const char *text)
@@ -30,7 +31,7 @@ static void build(const char *text)
         conf_parse_text(builder, "t.conf", "/etc/holdfast", slice_of(text), &options, &diagnostics), 0);
     assert_int_equal(conf_builder_image(builder, &image, &size), 0);
     assert_int_equal(conf_tree_view(&tree, image, size), 0);
-    assert_int_equal(settings_build(&tree, &core, &http, &diagnostics), 0);
+    assert_int_equal(settings_build(&tree, &core, &http, &l4, &diagnostics), 0);
     conf_builder_free(&builder);
     conf_tree_fini(&tree);
     free(image); /* nothing of it is needed any more */

@@ -11,6 +11,7 @@
 
 static struct core_settings core;
 static struct http_config http;
+static struct l4_config l4;
 static struct diagnostics diagnostics;
 
 /* Builds the settings of a text whose folder is /etc/holdfast, without a look at the world. */
@@ -31,7 +32,7 @@ static int build(const char *text, const struct settings_resolved *resolved)
                          0);
     assert_int_equal(conf_builder_image(builder, &image, &size), 0);
     assert_int_equal(conf_tree_view(&tree, image, size), 0);
-    int error = settings_build(&tree, &core, &http, &diagnostics);
+    int error = settings_build(&tree, &core, &http, &l4, &diagnostics);
     conf_builder_free(&builder);
     conf_tree_fini(&tree);
     free(image);

@@ -4,7 +4,7 @@
 #include "unit.h"
 
 static const struct upstream_passive passive = {3, 1000, 500, 3000};
-static const struct upstream_check check = {.path = "/", .rise = 2, .fall = 3};
+static const struct upstream_check check = {.kind = UPSTREAM_CHECK_HTTP, .path = "/", .rise = 2, .fall = 3};
 
 /* --- passive --- */
 

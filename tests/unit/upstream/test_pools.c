@@ -301,6 +301,7 @@ static void a_check_is_done_by_one_worker_each_time(void **state)
     unsigned count = 0;
     (void)state;
 
+    pool.check.kind = UPSTREAM_CHECK_HTTP;
     pool.check.path = "/health";
     one = start(0);
     other = start(1);
@@ -318,6 +319,7 @@ static void a_server_that_fails_its_checks_is_down_until_one_is_good(void **stat
     uint32_t member, none;
     (void)state;
 
+    pool.check.kind = UPSTREAM_CHECK_HTTP;
     pool.check.path = "/health";
     pool.server_count = 1;
     one = start(0);
@@ -338,6 +340,7 @@ static void a_good_check_ends_what_requests_have_said(void **state)
     uint32_t member;
     (void)state;
 
+    pool.check.kind = UPSTREAM_CHECK_HTTP;
     pool.check.path = "/health";
     one = start(0);
     member = member_of(one, 2);

@@ -1,0 +1,121 @@
+"""Servers behind a TCP proxy: one whose connections the test plays by hand, and one that echoes, in a process of its own."""
+
+import asyncio
+import multiprocessing
+import os
+import socket
+import struct
+
+
+def reset(connection):
+    """Ends a connection with a RST."""
+    if connection.family != socket.AF_UNIX:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def read_to_end(connection):
+    data = bytearray()
+    while more := connection.recv(1 << 16):
+        data += more
+    return bytes(data)
+
+
+def read_exactly(connection, length):
+    data = bytearray()
+    while len(data) < length:
+        more = connection.recv(length - len(data))
+        assert more, f"ended after {len(data)} of {length} bytes"
+        data += more
+    return bytes(data)
+
+
+class Backend:
+    """Listens as long as it is entered; `accept` gives the next connection. `kind`: tcp or unix."""
+
+    def __init__(self, kind="tcp", folder=None, backlog=128):
+        if kind == "tcp":
+            self.socket = socket.create_server(("127.0.0.1", 0), backlog=backlog)
+            self.address = f"127.0.0.1:{self.socket.getsockname()[1]}"
+        else:
+            self.path = folder / f"backend{id(self)}.sock"
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.bind(str(self.path))
+            self.path.chmod(0o777)
+            self.socket.listen(backlog)
+            self.address = f"unix:{self.path}"
+        self.socket.settimeout(20)
+        self.accepted = []
+
+    def accept(self, timeout=20):
+        self.socket.settimeout(timeout)
+        connection, _ = self.socket.accept()
+        connection.settimeout(20)
+        self.accepted.append(connection)
+        return connection
+
+    def has_another(self):
+        """Whether somebody waits to be accepted."""
+        try:
+            self.accept(timeout=0)
+        except BlockingIOError:
+            return False
+        return True
+
+    def close(self):
+        for connection in self.accepted:
+            connection.close()
+        self.socket.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+async def echo(reader, writer, greeting):
+    try:
+        writer.write(greeting)
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+            await writer.drain()
+        writer.write_eof()
+    except ConnectionError:
+        pass
+    finally:
+        writer.close()
+
+
+def run_echo(path, greeting, ready):
+    async def main():
+        def begin(reader, writer):
+            return echo(reader, writer, greeting)
+
+        tcp = await asyncio.start_server(begin, "127.0.0.1", 0, backlog=1024)
+        unix = await asyncio.start_unix_server(begin, path, backlog=1024)
+        os.chmod(path, 0o777)
+        ready.send(tcp.sockets[0].getsockname()[1])
+        await asyncio.gather(tcp.serve_forever(), unix.serve_forever())
+
+    asyncio.run(main())
+
+
+class Echo:
+    """Sends a greeting, and everything back, until the end. Runs while it is entered; `addresses` are those of TCP and of the
+    Unix socket."""
+
+    def __init__(self, folder, greeting=b""):
+        self.path, self.greeting = str(folder / "echo.sock"), greeting
+
+    def __enter__(self):
+        here, there = multiprocessing.Pipe()
+        self.process = multiprocessing.get_context("fork").Process(
+            target=run_echo, args=(self.path, self.greeting, there), daemon=True)
+        self.process.start()
+        self.addresses = {"tcp": f"127.0.0.1:{here.recv()}", "unix": f"unix:{self.path}"}
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.join()
