@@ -131,13 +131,11 @@ enum tcp_outcome tcp_connect(struct worker *worker, struct record *client, struc
 {
     struct l4 *l4 = l4_of(worker);
     const uint32_t member = tcp_leg_seen(leg)->member;
-    const int is_first = !worker_side(worker, leg)->timing;
     const uint64_t idle_ms = l4_block_of(l4, client)->idle_ms;
     struct tcp_change change;
     int result;
 
-    worker_side(worker, leg)->timing = 1;
-    result = dial_connect(worker, l4->turns->pools, client, leg, member, is_first);
+    result = dial_connect(worker, l4->turns->pools, client, leg, member);
     if (result == ERR_AGAIN)
         return TCP_REST;
     if (result)

@@ -145,10 +145,23 @@ static void put_off_idle(struct worker *worker, struct record *client)
         client->deadline_ns = worker->now_ns + idle_ms * NS_PER_MS;
 }
 
+static uint64_t passed(const struct record *client, const struct record *leg)
+{
+    return client->rx + client->tx + (leg ? leg->rx + leg->tx : 0);
+}
+
+/* A worker that died while it drove one of them may have passed something on that the deadline knows nothing of. */
+static int was_cut(struct worker *worker, const struct record *client, const struct record *leg)
+{
+    const int client_was = worker_was_cut(worker_side(worker, client)),
+              leg_was = worker_was_cut(worker_side(worker, leg));
+
+    return client_was || leg_was;
+}
+
 void tcp_drive(struct worker *worker, struct record *client)
 {
-    const struct record *before = tcp_leg_of(worker, client);
-    const uint64_t passed = client->rx + client->tx + (before ? before->rx + before->tx : 0);
+    const uint64_t before = passed(client, tcp_leg_of(worker, client));
     enum tcp_outcome outcome = TCP_GO_ON;
     struct record *leg;
 
@@ -163,7 +176,7 @@ void tcp_drive(struct worker *worker, struct record *client)
     if (!leg)
         return;
     conn_settle(worker, leg);
-    if (tcp_seen(client)->step >= TCP_PASS && client->rx + client->tx + leg->rx + leg->tx != passed)
+    if (tcp_seen(client)->step >= TCP_PASS && (was_cut(worker, client, leg) || passed(client, leg) != before))
         put_off_idle(worker, client);
 }
 

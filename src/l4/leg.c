@@ -91,7 +91,6 @@ static void leg_expired(struct worker *worker, struct record *leg)
 static void leg_revived(struct worker *worker, struct record *leg)
 {
     tunnel_revived(worker, leg);
-    worker_side(worker, leg)->timing = 1; /* registered (dial_connect) */
     if (tcp_client_of(worker, leg))
         turns_revived(l4_in_revival()->turns, leg, tcp_leg_seen(leg)->member);
 }

@@ -164,7 +164,6 @@ void leg_dropped(struct worker *worker, struct record **leg)
 {
     struct proxy *proxy = proxy_of(worker);
     const uint32_t number = arena_number(&worker->arena, *leg), member = leg_seen(*leg)->member;
-    const uint32_t pool = pools_pool_of(proxy->pools, member);
 
     if (may_be_kept(worker, *leg)) {
         leg_settle(worker, *leg);
