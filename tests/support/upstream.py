@@ -12,6 +12,7 @@ The script is called in a thread of the connection when the head of a request ha
 `call.reset()`; otherwise the next request is read. `call.wait(event)` waits until the test lets it go on. The body that a
 script has not read is read, and noted, before the next request."""
 
+import contextlib
 import collections
 import os
 import re
@@ -192,7 +193,8 @@ class Upstream:
             for connection in self.open.values():
                 connection.is_last = True
                 if connection.is_idle:
-                    connection.socket.shutdown(socket.SHUT_RDWR)
+                    with contextlib.suppress(OSError):  # it has ended at this moment
+                        connection.socket.shutdown(socket.SHUT_RDWR)
 
     def note_whole(self, request):
         with self.news:

@@ -123,12 +123,14 @@ static void start_proxy(void)
         .config = &behind.talk.config.upstreams, .shared = behind.shared, .shared_fd = -1};
 
     assert_int_equal(pools_start(&behind.pools, &start, worker->now_ns), 0);
-    assert_int_equal(proxy_start(&behind.talk.http, 0, behind.pools), 0);
+    assert_int_equal(turns_start(&behind.turns, worker, behind.pools), 0);
+    assert_int_equal(proxy_start(&behind.talk.http, 0, behind.turns), 0);
 }
 
 static void stop_proxy(void)
 {
     proxy_stop(&behind.talk.http, 0);
+    turns_stop(&behind.turns);
     pools_stop(&behind.pools);
 }
 
@@ -217,7 +219,7 @@ void behind_revive(const struct record *fault)
     rig_begin_again(&behind.talk.rig);
     start_proxy();
     revival_run(worker);
-    proxy_recounted(worker);
+    turns_recounted(behind.turns);
 }
 
 int behind_pass(struct record *record, uint64_t ms)

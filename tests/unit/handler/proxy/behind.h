@@ -21,6 +21,7 @@ struct behind {
     struct http_proxy proxy; /* what the route says; changed before the first request */
     struct http_route route;
     struct pools *pools; /* owned */
+    struct turns *turns;
     void *shared;        /* owned: outlives workers */
     int listener;        /* owned */
     int fd;              /* owned: the connection that behind_accept gave; -1: none */
