@@ -22,9 +22,9 @@ struct behind {
     struct http_route route;
     struct pools *pools; /* owned */
     struct turns *turns;
-    void *shared;        /* owned: outlives workers */
-    int listener;        /* owned */
-    int fd;              /* owned: the connection that behind_accept gave; -1: none */
+    void *shared; /* owned: outlives workers */
+    int listener; /* owned */
+    int fd;       /* owned: the connection that behind_accept gave; -1: none */
     char path[64], got[65536];
 };
 
