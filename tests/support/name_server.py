@@ -20,6 +20,7 @@ TYPES = {"A": 1, "CNAME": 5, "AAAA": 28, "SRV": 33}
 RCODES = {"NOERROR": 0, "FORMERR": 1, "SERVFAIL": 2, "NXDOMAIN": 3, "REFUSED": 5}
 QUESTION = 12  # where it begins, for pointers
 CHAIN_MAX = 20
+BIND_TRIES = 20
 
 
 def name_bytes(name):
@@ -39,15 +40,25 @@ def record(name, kind, ttl, data):
     return name + struct.pack(">HHIH", TYPES[kind], 1, ttl, len(data)) + data
 
 
+def both_sockets(host):
+    """TCP and UDP on one port; None if another has taken the port for UDP."""
+    tcp, udp = socket.create_server((host, 0)), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        udp.bind(tcp.getsockname())
+    except OSError:
+        tcp.close()
+        udp.close()
+        return None
+    return tcp, udp
+
+
 class NameServer:
     def __init__(self, host="127.0.0.1"):
         self.lock = threading.Condition()
         self.records, self.aliases, self.failures, self.habits, self.cuts = {}, {}, {}, {}, set()
         self.questions = []
-        self.tcp = socket.create_server((host, 0))
+        self.tcp, self.udp = next(filter(None, (both_sockets(host) for _ in range(BIND_TRIES))))
         self.port = self.tcp.getsockname()[1]
-        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.udp.bind((host, self.port))
         self.address = f"{host}:{self.port}"
         self.threads = [threading.Thread(target=serve, daemon=True) for serve in (self.serve_udp, self.serve_tcp)]
 
