@@ -25,7 +25,7 @@ RELEASE_OPTIONS = (ROOT / "tools" / "release_options.txt").read_text().split()
 VARIANTS = {
     "hooks": ("gcc", ["-Dtest_hooks=true", "-Dunit_tests=true"]),
     "release": ("gcc", [*RELEASE_OPTIONS, "-Dtest_tools=true"]),
-    "clang": ("clang", ["-Dtest_hooks=true", "-Dunit_tests=true"]),
+    "clang": ("clang", ["-Dtest_hooks=true", "-Dunit_tests=true", "-Doptimization=0"]),
     "asan": ("gcc", ["-Dtest_hooks=true", "-Dunit_tests=true", "-Db_sanitize=address,undefined"]),
     "plain": ("gcc", ["-Dtest_hooks=true", "-Dunit_tests=true", "-Dplain_fork=true"]),
 }
