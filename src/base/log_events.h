@@ -17,6 +17,8 @@
     X(LISTENER_OPEN, listener_open, "an address is bound and listens")                                       \
     X(LISTENER_FAILED, listener_failed, "an address could not be bound")                                     \
     X(KERNEL_SELF_TEST, kernel_self_test, "the kernel's connection counters were tried on loopback")         \
+    X(PROXY_HEADER_REFUSED, proxy_header_refused,                                                            \
+      "a connection that speaks for others does not begin with a proper header; it is closed")               \
     X(UPSTREAM_FAILED, upstream_failed, "a request could not be passed on to a server, or not to its end")   \
     X(BUFFER_FAILED, buffer_failed, "there is no space to hold a body back, so it is streamed")              \
     X(READY, ready, "every worker of the generation accepts")                                                \

@@ -27,7 +27,7 @@ static int epoll_arm(struct worker *worker, struct record *record, int operation
 {
     uint32_t number = arena_number(&worker->arena, record);
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET,
-                                .data.u64 = (uint64_t)record->serial_low << 32 | number};
+                                .data.u64 = record->serial << 32 | number};
 
     if (epoll_ctl(worker->epoll_fd, operation, (int)number, &event))
         return err_from_errno(errno);
@@ -53,25 +53,6 @@ static uint8_t kind_of_listener(const struct worker *worker, unsigned listener)
                                                                               : RECORD_TCP_ACCEPTED;
 }
 
-/* In the record, since only this process's table has the socket to ask. */
-void worker_note_peer(struct record *record, const struct sockaddr_storage *client)
-{
-    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff}; /* RFC 4291 section 2.5.5.2 */
-
-    if (client->ss_family == AF_INET) {
-        const struct sockaddr_in *ipv4 = (const struct sockaddr_in *)client;
-
-        memcpy(record->client_address, mapped, sizeof mapped);
-        memcpy(record->client_address + sizeof mapped, &ipv4->sin_addr, 4);
-        record->client_port = ntohs(ipv4->sin_port);
-    } else if (client->ss_family == AF_INET6) {
-        const struct sockaddr_in6 *ipv6 = (const struct sockaddr_in6 *)client;
-
-        memcpy(record->client_address, &ipv6->sin6_addr, sizeof record->client_address);
-        record->client_port = ntohs(ipv6->sin6_port);
-    }
-}
-
 void worker_fill_record(struct worker *worker, struct record *record, uint8_t kind, uint8_t class_tag,
                         uint16_t listener)
 {
@@ -85,45 +66,8 @@ void worker_fill_record(struct worker *worker, struct record *record, uint8_t ki
     record->class_tag = class_tag;
     record->listener = listener;
     record->serial = serial;
-    record->serial_low = (uint32_t)serial;
     record->opened_ns = worker->now_ns;
     record->heads[0].file_fd = -1;
-}
-
-/* Unix sockets have no address to be counted by. */
-void worker_count_client(struct worker *worker, const struct record *record)
-{
-    struct conn_side *side = worker_side(worker, record);
-
-    if (worker->settings->max_connections_per_client && record->kind == RECORD_TCP_ACCEPTED)
-        side->is_counted = clients_add(&worker->clients, clients_key(record->client_address)) > 0;
-}
-
-void worker_uncount_client(struct worker *worker, const struct record *record)
-{
-    struct conn_side *side = worker_side(worker, record);
-    const uint64_t key = clients_key(record->client_address);
-
-    if (!side->is_counted)
-        return;
-    side->is_counted = 0;
-    clients_remove(&worker->clients, key);
-    crowd_leave(&worker->crowd, key, clients_count(&worker->clients, key));
-}
-
-/* Counts a new connection; one too many is not counted. */
-static void admit_client(struct worker *worker, const struct record *record)
-{
-    struct conn_side *side = worker_side(worker, record);
-    const uint64_t key = clients_key(record->client_address);
-
-    worker_count_client(worker, record);
-    if (!side->is_counted || !crowd_enter(&worker->crowd, key, clients_count(&worker->clients, key),
-                                          worker->settings->max_connections_per_client))
-        return;
-    side->is_counted = 0;
-    side->is_over = 1;
-    clients_remove(&worker->clients, key);
 }
 
 void worker_open_record(struct worker *worker, int fd, unsigned listener,
@@ -135,12 +79,13 @@ void worker_open_record(struct worker *worker, int fd, unsigned listener,
     MUST(record->life == RECORD_FREE || record->life == RECORD_ACCEPTING);
     record_set_life(record, RECORD_ACCEPTING);
     worker_fill_record(worker, record, kind_of_listener(worker, listener),
-                       worker->settings->listeners[listener].class_tag, (uint16_t)listener);
+                       worker_class_of(&worker->settings->listeners[listener], client), (uint16_t)listener);
     worker_note_peer(record, client);
     /* A number that waits for its turn is in worker.again, whoever has it now. */
     *worker_side(worker, record) = (struct conn_side){.is_again = worker_side(worker, record)->is_again};
-    admit_client(worker, record);
-    worker->service->classes[record->class_tag]->opened(worker, record);
+    worker_admit_client(worker, record, record);
+    worker->service->classes[record->class_tag]->opened(worker, record, record_begin(record));
+    record_commit(record);
     record_set_life(record, RECORD_OPEN);
     arena_count_add(&page->connections, 1);
     arena_count_add(&page->accepted, 1);

@@ -65,7 +65,8 @@ int worker_open_connected(struct worker *worker, const struct sockaddr *address,
                        class_tag, RECORD_NO_LISTENER);
     worker_note_peer(*record, &peer);
     *worker_side(worker, *record) = (struct conn_side){.is_again = worker_side(worker, *record)->is_again};
-    worker->service->classes[class_tag]->opened(worker, *record);
+    worker->service->classes[class_tag]->opened(worker, *record, record_begin(*record));
+    record_commit(*record);
     record_set_life(*record, RECORD_OPEN);
     arena_count_add(&worker->arena.page->connected, 1);
     return 0;

@@ -85,7 +85,7 @@ static void print_client(const struct lister *lister, const struct record *recor
     const uint8_t *address = record->client_address;
     char text[INET6_ADDRSTRLEN] = "";
 
-    if (record->kind == RECORD_UNIX)
+    if (!record_has_address(record))
         fputs("\"unix\"", lister->out);
     else if (!memcmp(address, mapped, sizeof mapped) &&
              inet_ntop(AF_INET, address + sizeof mapped, text, sizeof text))

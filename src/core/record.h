@@ -69,24 +69,34 @@ struct record_head {
 };
 
 struct record {
-    /* identity */
+    /* identity: written once, but for what worker_become changes */
     uint32_t magic;
     volatile uint32_t life;
-    uint8_t kind;        /* enum record_kind */
-    uint8_t class_tag;   /* who drives it: conn_class */
-    uint16_t listener;   /* index of the listener it came from, or RECORD_NO_LISTENER */
-    uint32_t serial_low; /* in the epoll data, so that an event for a former owner of the number is seen */
-    uint64_t serial;     /* unique within the slot */
+    union {
+        struct {
+            uint8_t kind;         /* enum record_kind */
+            uint8_t class_tag;    /* who drives it: conn_class */
+            uint16_t listener;    /* index of the listener it came from, or RECORD_NO_LISTENER */
+            uint16_t client_port; /* of client_address */
+            uint16_t reserved;
+        };
+        _Atomic uint64_t identity; /* for core/redo.h */
+    };
+    uint64_t
+        serial; /* unique within the slot; its lower half is in the epoll data, so that an event for a former owner of
+                      * the number is seen */
     uint64_t opened_ns;
-    /* who is there, the peer; written with the rest of the identity. IPv4 as ::ffff:a.b.c.d; all zero on a Unix socket */
-    uint8_t client_address[16];
+    /* who is there: the peer, or whom it speaks for. IPv4 as ::ffff:a.b.c.d; all zero: it has no address (a Unix socket) */
+    union {
+        uint8_t client_address[16];
+        _Atomic uint64_t client_words[2];
+    };
     /* lone words */
     volatile uint64_t rx, tx;
     volatile uint64_t deadline_ns; /* 0: none; its lowest bits say what it is for (record_deadline) */
     /* state */
     volatile uint32_t current;
-    uint16_t client_port; /* of client_address */
-    uint16_t reserved;
+    uint32_t reserved_state;
     struct record_head heads[2];
 };
 _Static_assert(sizeof(struct record) == 448, "docs/internals/record.md says what an idle connection costs");
@@ -110,6 +120,21 @@ static inline unsigned record_purpose(const struct record *record)
 }
 
 #define COMPILER_BARRIER() __asm__ volatile("" ::: "memory")
+
+/* Whom a peer speaks for: as client_address and client_port. */
+struct record_client {
+    uint8_t address[16];
+    uint16_t port;
+};
+
+/* 1 if client_address is one. */
+static inline int record_has_address(const struct record *record)
+{
+    for (unsigned i = 0; i < sizeof record->client_address; i++)
+        if (record->client_address[i])
+            return 1;
+    return 0;
+}
 
 /* The head that counts. Read only. */
 static inline const struct record_head *record_head(const struct record *record)

@@ -7,6 +7,7 @@
 #define HOLDFAST_CORE_SETTINGS_H
 
 #include "base/log.h"
+#include "core/client_net.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -33,6 +34,7 @@ enum core_accept {
     CORE_ACCEPT_REUSEPORT, /* a queue for each worker */
 };
 
+#define CORE_HEADER_NETS_MAX 16 /* of one listener */
 #define CORE_BACKLOG_MAX 65535
 #define CORE_QUEUES_MAX 1024    /* sockets of all listeners together */
 #define CORE_NOBODY ((uid_t)-1) /* "leave it as it is", chown(2) */
@@ -40,6 +42,11 @@ enum core_accept {
 struct core_listener {
     enum core_listener_kind kind;
     uint8_t class_tag; /* who drives its connections: a tag of struct service (core/worker.h) */
+    /* Whose connections begin with a header of the PROXY protocol (net/proxy_header.h), and how long it is waited for. */
+    uint8_t header_from_unix; /* all of a Unix socket */
+    size_t header_net_count;
+    struct client_net header_nets[CORE_HEADER_NETS_MAX];
+    uint64_t header_ms;
     socklen_t length;
     struct sockaddr_storage address;
     enum core_accept accept;

@@ -478,7 +478,7 @@ static void worker_dispatch(struct worker *worker, const struct epoll_event *eve
     struct record *record = arena_record(&worker->arena, number);
 
     if (number >= (uint32_t)worker_fixed_limit(worker->settings) && record->life == RECORD_OPEN) {
-        if (record->serial_low == event->data.u64 >> 32)
+        if ((uint32_t)record->serial == event->data.u64 >> 32)
             worker_drive(worker, record,
                          (events & EPOLLIN ? READY_IN : 0) | (events & EPOLLOUT ? READY_OUT : 0) |
                              (events & LAST_EDGES ? READY_IN | READY_TO_THE_END : 0) |

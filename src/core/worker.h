@@ -41,8 +41,9 @@ struct conn_description {
  * close it (worker_close). */
 struct conn_class {
     const char *name;
-    /* A record has become OPEN: write the protocol's first state (record_begin, record_commit) and deadline. */
-    void (*opened)(struct worker *worker, struct record *record);
+    /* A record is about to become OPEN, or this class's (worker_become): write the protocol's first state into `head`, which
+     * the caller commits, and the deadline. */
+    void (*opened)(struct worker *worker, struct record *record, struct record_head *head);
     void (*ready)(struct worker *worker, struct record *record, unsigned events);
     void (*expired)(struct worker *worker, struct record *record);
     /* At revival, before anything is driven: count what the record refers to (blocks are core's business). */
@@ -64,10 +65,11 @@ struct conn_class {
 
 #define CONN_CLASSES_MAX 8
 #define CONN_CLASS_HTTP 1
-#define CONN_CLASS_LEG 2     /* the upstream leg of a proxied request */
-#define CONN_CLASS_CHECK 3   /* of an upstream server's health */
-#define CONN_CLASS_TCP 5     /* a client whose bytes are passed on as they come */
-#define CONN_CLASS_TCP_LEG 6 /* the server's connection of that */
+#define CONN_CLASS_LEG 2          /* the upstream leg of a proxied request */
+#define CONN_CLASS_CHECK 3        /* of an upstream server's health */
+#define CONN_CLASS_PROXY_HEADER 4 /* accepted, and still to say who its client is */
+#define CONN_CLASS_TCP 5          /* a client whose bytes are passed on as they come */
+#define CONN_CLASS_TCP_LEG 6      /* the server's connection of that */
 
 /* What main binds: how to read the snapshot, and the classes by tag. */
 struct service {
@@ -180,6 +182,12 @@ static inline void worker_turn_to(struct worker *worker, const struct record *re
     COMPILER_BARRIER();
 }
 
+/* From now on the connection is another class's, and its client another one (NULL: the same). Commits `head`, the spare in which
+ * the bytes are taken that said so; its protocol state becomes the new class's first one. Everything changes together
+ * (core/redo.h). The caller drives the record. */
+void worker_become(struct worker *worker, struct record *record, struct record_head *head, uint8_t class_tag,
+                   const struct record_client *client);
+
 /* --- connections that we make (core/connect.c) --- */
 
 /* A socket and its record, OPEN, of class `class_tag`; not connected yet. The class's `opened` is called. Makes room if
@@ -257,6 +265,12 @@ static inline struct conn_side *worker_side(struct worker *worker, const struct 
 void worker_count_client(struct worker *worker, const struct record *record);
 /* From now on it is none of those. */
 void worker_uncount_client(struct worker *worker, const struct record *record);
+
+/* The same for one that is new, or has just been told who it is; one too many is marked (conn_side.is_over), and not counted.
+ * `identity`: what the record says, or is about to say. */
+void worker_admit_client(struct worker *worker, const struct record *record, const struct record *identity);
+/* The class of what a listener accepts from a peer: its own, or first the one that reads whom the peer speaks for. */
+uint8_t worker_class_of(const struct core_listener *listener, const struct sockaddr_storage *peer);
 
 /* For the constructors: the identity of a new record. */
 void worker_fill_record(struct worker *worker, struct record *record, uint8_t kind, uint8_t class_tag,

@@ -3,8 +3,6 @@
 
 #include "http/request_id.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -34,12 +32,9 @@ static int header_of(const void *headers, struct slice name, size_t nth, struct 
 /* A socket that came in over IPv6 for an IPv4 client names it as ::ffff:1.2.3.4; route_test knows both. */
 static const struct sockaddr_storage *client_of(const struct record *record, struct sockaddr_storage *client)
 {
-    struct sockaddr_in6 *address = (struct sockaddr_in6 *)client;
-
-    if (record->kind == RECORD_UNIX)
+    if (!record_has_address(record))
         return NULL;
-    *address = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(record->client_port)};
-    memcpy(&address->sin6_addr, record->client_address, sizeof address->sin6_addr);
+    *client = client_sockaddr(record->client_address, record->client_port);
     return client;
 }
 

@@ -153,7 +153,7 @@ void deadline_plan(struct worker *worker, struct record *record, int received, i
         if (worker_side(worker, record)->is_working) { /* put off: it is our turn */
             deadline_head_ends(worker, record);
             worker_set_deadline(worker, record, 0);
-        } else if (conn_input_length(record, head) || record->rx == 0)
+        } else if (conn_input_length(record, head) || !exchange_has_asked(record))
             set_timing(worker, record, TIMING_HEAD, config->header_timeout_ms, 0);
         else
             set_timing(worker, record, TIMING_IDLE, config->keepalive_ms, received || sent);
@@ -202,7 +202,7 @@ static enum timing timing_of(const struct record *record)
         return TIMING_BODY;
     if (step != EXCHANGE_READ_HEAD)
         return TIMING_NONE;
-    return conn_input_length(record, head) || record->rx == 0 ? TIMING_HEAD : TIMING_IDLE;
+    return conn_input_length(record, head) || !exchange_has_asked(record) ? TIMING_HEAD : TIMING_IDLE;
 }
 
 void deadline_revived(struct worker *worker, struct record *record)

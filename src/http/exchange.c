@@ -54,6 +54,14 @@ static void detach(struct exchange *exchange)
         request_handler(exchange)->detach(exchange);
 }
 
+static void leave(struct worker *worker, struct record *record,
+                  void (*close_it)(struct worker *, struct record *))
+{
+    if (http_of(worker)->client_leaves)
+        http_of(worker)->client_leaves(worker, record);
+    close_it(worker, record);
+}
+
 void exchange_close(struct worker *worker, struct record *record, enum log_end end)
 {
     if (exchange_seen(record)->step == EXCHANGE_RELAY) {
@@ -63,7 +71,7 @@ void exchange_close(struct worker *worker, struct record *record, enum log_end e
         exchange_end(&exchange);
     }
     account_abort(http_of(worker), record, end);
-    conn_close(worker, record);
+    leave(worker, record, conn_close);
 }
 
 /* --- the steps: each returns 1 if it got on, 0 if it needs more input --- */
@@ -263,9 +271,9 @@ static void close_after_response(struct worker *worker, struct record *record)
     may_send = exchange_seen(record)->flags & EXCHANGE_BODY_UNREAD || conn_input_length(record, head) ||
                worker_side(worker, record)->readable;
     if (exchange_seen(record)->flags & EXCHANGE_CUT && exchange_seen(record)->flags & EXCHANGE_BY_END)
-        conn_reset(worker, record); /* a FIN would say that it is whole */
+        leave(worker, record, conn_reset); /* a FIN would say that it is whole */
     else if (head->end_of_input || !may_send)
-        conn_close(worker, record);
+        leave(worker, record, conn_close);
     else
         linger(worker, record);
 }
@@ -499,13 +507,11 @@ void exchange_ready(struct worker *worker, struct record *record, unsigned event
 /* --- the rest of the class --- */
 
 /* Whoever is turned away is not counted: while we linger, its client may come again. */
-void exchange_opened(struct worker *worker, struct record *record)
+void exchange_opened(struct worker *worker, struct record *record, struct record_head *head)
 {
-    struct record_head *head = record_begin(record);
     const uint8_t is_over = worker_side(worker, record)->is_over;
 
     *state_of(head) = (struct exchange_state){.step = EXCHANGE_READ_HEAD, .is_turned_away = is_over};
-    record_commit(record);
     deadline_opened(worker, record);
 }
 
@@ -563,7 +569,7 @@ int exchange_is_idle(const struct record *record, uint64_t now_ns)
 {
     const struct record_head *head = record_head(record);
 
-    if (!record->rx && now_ns - record->opened_ns < FRESH_NS)
+    if (!exchange_has_asked(record) && now_ns - record->opened_ns < FRESH_NS)
         return 0;
     return exchange_seen(record)->step == EXCHANGE_READ_HEAD && !conn_input_length(record, head) &&
            !conn_has_output(record, head);

@@ -116,6 +116,8 @@ struct http {
     struct sites sites;                                /* index of the config's */
     const struct handler *handlers[HTTP_HANDLERS_MAX]; /* borrowed; 0 is what serves a site's files */
     void *handler_private[HTTP_HANDLERS_MAX];
+    /* A client's connection is about to be closed: what is kept for it alone has no use any more. NULL: nothing is. */
+    void (*client_leaves)(struct worker *worker, const struct record *client);
     uint64_t next_request;
     uint64_t date_until_ns;
     int64_t date_s; /* the same as `date` */
@@ -242,6 +244,12 @@ static inline const struct exchange_state *exchange_seen(const struct record *re
     return (const struct exchange_state *)(const void *)record_head(record)->protocol;
 }
 
+/* 1 if a request has begun on the connection, now or before. */
+static inline int exchange_has_asked(const struct record *record)
+{
+    return exchange_seen(record)->request != 0;
+}
+
 /* What the configuration says for the request under way; before its route is known, and between two requests, what the
  * last one's or else the top level says. NULL: there are no routes (in tests). */
 const struct route_settings *exchange_settings(const struct http *http, const struct exchange_state *state);
@@ -269,7 +277,7 @@ void route_exchange(struct exchange *exchange, const struct h1_head *request,
 
 /* --- for the worker: the class --- */
 
-void exchange_opened(struct worker *worker, struct record *record);
+void exchange_opened(struct worker *worker, struct record *record, struct record_head *head);
 void exchange_ready(struct worker *worker, struct record *record, unsigned events);
 void exchange_expired(struct worker *worker, struct record *record);
 void exchange_revived(struct worker *worker, struct record *record);

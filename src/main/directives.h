@@ -171,6 +171,9 @@ uint16_t log_of(struct build *build, const struct conf_statement *statement, con
 /* Notes that the block answers so. 0, or ERR_EXISTS: it does already, which is reported. Of answers.c. */
 WARN_UNUSED int block_take_answer(struct block_build *block, const struct conf_statement *statement,
                                   enum route_answer answer);
+/* A network; ERR_SYNTAX if it is none, which is refused. Of match.c. */
+WARN_UNUSED int build_take_net(const struct conf_statement *statement, const struct conf_value *value,
+                               struct client_net *net);
 /* All networks of an argument; those that are none are refused. 0 or ERR_NO_MEMORY. Of match.c. */
 WARN_UNUSED int build_take_nets(struct build *build, const struct conf_statement *statement, size_t argument,
                                 const struct client_net **nets, size_t *count);

@@ -2,6 +2,7 @@
 #include "main/directives.h"
 
 #include "core/worker.h"
+#include "net/proxy_header.h"
 
 #include <string.h>
 
@@ -191,6 +192,41 @@ static int apply_owner(void *into, const struct conf_statement *statement, void 
     return 0;
 }
 
+/* Who speaks for others on this listener: networks on TCP, everybody or nobody on a Unix socket. */
+static void take_speaker(struct listen_build *listen, const struct conf_statement *statement,
+                         const struct conf_value *value, const struct client_net *net)
+{
+    struct core_listener *options = &listen->options;
+    const int is_unix = strcmp(value->text, "unix") == 0;
+    if (is_unix && listen->address.kind != CONF_ADDRESS_UNIX)
+        conf_refuse_value(statement, value, "a network, such as 10.0.0.0/8, or one address",
+                          "nobody comes to \"%.200s\" over a Unix socket", conf_arg(listen->node, 0));
+    else if (!is_unix && listen->address.kind == CONF_ADDRESS_UNIX)
+        conf_refuse_value(statement, value, "such as: proxy_protocol from unix",
+                          "whoever comes to \"%.200s\" has no address", conf_arg(listen->node, 0));
+    else if (is_unix)
+        options->header_from_unix = 1;
+    else if (options->header_net_count == CORE_HEADER_NETS_MAX)
+        conf_refuse_value(statement, value, NULL, "this would be more than %d networks",
+                          CORE_HEADER_NETS_MAX);
+    else
+        options->header_nets[options->header_net_count++] = *net;
+}
+
+static int apply_proxy_protocol(void *into, const struct conf_statement *statement, void **child)
+{
+    struct listen_build *listen = into;
+    (void)child;
+    for (size_t i = 0; i < statement->counts[1]; i++) {
+        const struct conf_value *value = &statement->values[1][i];
+        struct client_net net = {0};
+        if (value->word >= 0 || !build_take_net(statement, value, &net))
+            take_speaker(listen, statement, value, &net);
+    }
+    listen->options.header_ms = conf_value(statement, 2) ? NUMBER_OF(statement, 2) : PROXY_HEADER_MS;
+    return 0;
+}
+
 /* The listener of an address, or -1: nobody uses it. */
 static int find_listener(const struct core_settings *core, const struct conf_address *address)
 {
@@ -225,6 +261,10 @@ static void take_options(const struct build *build, struct core_listener *listen
     listener->accept = options->accept;
     listener->backlog = options->backlog;
     listener->mode = options->mode;
+    listener->header_from_unix = options->header_from_unix;
+    listener->header_net_count = options->header_net_count;
+    memcpy(listener->header_nets, options->header_nets, sizeof listener->header_nets);
+    listener->header_ms = options->header_ms;
     if (!options->has_owner)
         return;
     if (build->lookup) {
@@ -292,6 +332,27 @@ static const struct directive directives[] = {
         .example = IN_A_LISTEN("accept reuseport"),
         .default_text = "`shared`",
         .apply = apply_accept,
+    },
+    {
+        .name = "proxy_protocol",
+        .contexts = IN_LISTEN,
+        .arguments = {{.name = "from", .kind = CONF_CHOICE, .words = WORDS("from")},
+                      {.name = "NET", .kind = CONF_WORD, .words = WORDS("unix"), .repeat = 1},
+                      {.name = "TIME",
+                       .kind = CONF_DURATION,
+                       .keyword = "timeout",
+                       .optional = 1,
+                       .min = 1,
+                       .max = DAY_MS}},
+        .doc = "Whoever connects from these networks (`unix`: all, on a Unix socket) is a proxy that begins "
+               "each connection with a header of the PROXY protocol, version 1 or 2, which says who its "
+               "client is: that one's address counts from then on, everywhere. A connection of theirs "
+               "without a proper header, or on which it is not whole within `timeout`, is closed, and the "
+               "log says why. Connections from elsewhere are ordinary ones: no header of theirs is "
+               "believed ([proxy-protocol.md](proxy-protocol.md)).",
+        .example = IN_A_LISTEN("proxy_protocol from 10.0.0.0/8 192.0.2.7"),
+        .default_text = "nobody's; `timeout 5s`",
+        .apply = apply_proxy_protocol,
     },
     {
         .name = "backlog",

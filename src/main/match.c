@@ -200,8 +200,8 @@ static int apply_query(void *into, const struct conf_statement *statement, void 
     return apply_name_and_value(into, ROUTE_TEST_QUERY, statement);
 }
 
-static void take_net(const struct conf_statement *statement, const struct conf_value *value,
-                     struct client_net *net)
+int build_take_net(const struct conf_statement *statement, const struct conf_value *value,
+                   struct client_net *net)
 {
     char hint[CLIENT_NET_TEXT_MAX + 32];
     struct text text;
@@ -215,6 +215,7 @@ static void take_net(const struct conf_statement *statement, const struct conf_v
     else if (error)
         conf_refuse_value(statement, value, "such as 10.0.0.0/8, 2001:db8::/32 or 127.0.0.1",
                           "\"%.200s\" is no network", value->text);
+    return error ? ERR_SYNTAX : 0;
 }
 
 int build_take_nets(struct build *build, const struct conf_statement *statement, size_t argument,
@@ -225,7 +226,7 @@ int build_take_nets(struct build *build, const struct conf_statement *statement,
     if (!taken)
         return ERR_NO_MEMORY;
     for (size_t i = 0; i < given; i++)
-        take_net(statement, &statement->values[argument][i], &taken[i]);
+        (void)!build_take_net(statement, &statement->values[argument][i], &taken[i]);
     *nets = taken;
     *count = given;
     return 0;

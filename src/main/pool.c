@@ -279,6 +279,17 @@ static int apply_eject(void *into, const struct conf_statement *statement, void 
     return 0;
 }
 
+static const char *const header_versions[] = {
+    [PROXY_PROTOCOL_NONE] = "off", [PROXY_PROTOCOL_V1] = "v1", [PROXY_PROTOCOL_V2] = "v2", NULL};
+
+static int apply_proxy_protocol(void *into, const struct conf_statement *statement, void **child)
+{
+    (void)child;
+    ((struct pool_build *)into)->pool.send_header =
+        (enum proxy_protocol_version)conf_value(statement, 0)->word;
+    return 0;
+}
+
 static int apply_slow_start(void *into, const struct conf_statement *statement, void **child)
 {
     struct pool_build *pool = into;
@@ -594,6 +605,18 @@ static const struct directive directives[] = {
         .example = IN_A_POOL("eject 3 per 10s for 5s max 1m"),
         .default_text = "`5 per 10s for 5s max 60s`",
         .apply = apply_eject,
+    },
+    {
+        .name = "proxy_protocol",
+        .contexts = IN_POOL,
+        .arguments = {{.name = "VERSION", .kind = CONF_CHOICE, .words = header_versions}},
+        .doc = "Every connection to a server begins with a header of the PROXY protocol, which names the "
+               "client and the address that it has connected to; that of a check says that it is our own. "
+               "A connection serves the client alone that it was made for, and is closed with it "
+               "([proxy-protocol.md](proxy-protocol.md)).",
+        .example = IN_A_POOL("proxy_protocol v2"),
+        .default_text = "`off`",
+        .apply = apply_proxy_protocol,
     },
     {
         .name = "slow_start",

@@ -8,6 +8,7 @@
 #include "http/exchange.h"
 #include "l4/l4.h"
 #include "main/settings.h"
+#include "net/proxy_header.h"
 #include "upstream/check.h"
 #include "upstream/status.h"
 #include "upstream/table.h"
@@ -164,6 +165,7 @@ const struct service holdfast_service = {
     .classes = {[CONN_CLASS_HTTP] = &http_class,
                 [CONN_CLASS_LEG] = &proxy_leg_class,
                 [CONN_CLASS_CHECK] = &upstream_check_class,
+                [CONN_CLASS_PROXY_HEADER] = &proxy_header_class,
                 [CONN_CLASS_TCP] = &l4_client_class,
                 [CONN_CLASS_TCP_LEG] = &l4_leg_class},
     .settings = service_settings,

@@ -1,7 +1,7 @@
 #include "upstream/check.h"
 
 #include "base/clock.h"
-#include "net/conn.h"
+#include "net/proxy_header.h"
 #include "proto/h1_response.h"
 
 #include <string.h>
@@ -187,11 +187,11 @@ static void end(struct worker *worker, struct record *record)
 
 /* --- the class --- */
 
-static void check_opened(struct worker *worker, struct record *record)
+static void check_opened(struct worker *worker, struct record *record, struct record_head *head)
 {
     (void)worker;
-    *state_in(record_begin(record)) = (struct check_state){.step = CHECK_NEW};
-    record_commit(record);
+    (void)record;
+    *state_in(head) = (struct check_state){.step = CHECK_NEW};
 }
 
 static void check_ready(struct worker *worker, struct record *record, unsigned events)
@@ -275,13 +275,21 @@ static struct slice own_host(uint32_t member, sa_family_t family)
                                                               : server;
 }
 
+/* Behind the header by which we speak for ourselves, where one is wanted. */
 static int put_request(struct worker *worker, struct record *record, struct record_head *head,
-                       const struct upstream_check *rules, struct slice host)
+                       const struct upstream_pool *pool, struct slice host)
 {
+    const struct upstream_check *rules = &pool->check;
     static char memory[REQUEST_MAX];
     struct text request;
 
     text_init(&request, memory, sizeof memory);
+    if (pool->send_header) {
+        char header[PROXY_PROTOCOL_MADE_MAX];
+
+        text_add(&request,
+                 (struct slice){header, proxy_header_make(&worker->arena, NULL, pool->send_header, header)});
+    }
     text_add_c(&request, "GET ");
     text_add_c(&request, rules->path);
     text_add_c(&request, " HTTP/1.1\r\nHost: ");
@@ -294,7 +302,7 @@ static int put_request(struct worker *worker, struct record *record, struct reco
                             : conn_put(worker, record, head, (struct slice){request.at, request.length});
 }
 
-void check_begin(struct worker *worker, uint32_t member, const struct upstream_check *rules)
+void check_begin(struct worker *worker, uint32_t member, const struct upstream_pool *pool)
 {
     struct sockaddr_storage address;
     struct record *record;
@@ -304,12 +312,12 @@ void check_begin(struct worker *worker, uint32_t member, const struct upstream_c
     if (pools_address(checked, member, &address, &length) ||
         worker_open_connected(worker, (const struct sockaddr *)&address, CONN_CLASS_CHECK, &record))
         return;
-    worker_set_deadline(worker, record, worker->now_ns + rules->timeout_ms * NS_PER_MS);
+    worker_set_deadline(worker, record, worker->now_ns + pool->check.timeout_ms * NS_PER_MS);
     head = record_begin(record);
     state_in(head)->member = member;
-    state_in(head)->connects = rules->kind == UPSTREAM_CHECK_CONNECT;
-    if (rules->kind == UPSTREAM_CHECK_HTTP &&
-        put_request(worker, record, head, rules, own_host(member, address.ss_family))) {
+    state_in(head)->connects = pool->check.kind == UPSTREAM_CHECK_CONNECT;
+    if (pool->check.kind == UPSTREAM_CHECK_HTTP &&
+        put_request(worker, record, head, pool, own_host(member, address.ss_family))) {
         conn_close(worker, record);
         return;
     }

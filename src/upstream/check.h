@@ -21,6 +21,6 @@ extern const struct conn_class upstream_check_class;
 void check_set_pools(struct pools *pools);
 /* Begins a check that pools_take_check gave. When it cannot be begun for want of memory or descriptors, nothing is told of
  * the member. Not while a record is driven. */
-void check_begin(struct worker *worker, uint32_t member, const struct upstream_check *rules);
+void check_begin(struct worker *worker, uint32_t member, const struct upstream_pool *pool);
 
 #endif

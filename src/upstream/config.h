@@ -4,6 +4,7 @@
 #define HOLDFAST_UPSTREAM_CONFIG_H
 
 #include "base/bytes.h"
+#include "proto/proxy_protocol.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -101,8 +102,9 @@ struct upstream_pool {
     uint64_t whole_ms; /* 0: no limit */
 
     struct upstream_retries retries;
-    uint32_t queue;    /* requests of one worker that may wait for a server; 0: none */
-    uint64_t queue_ms; /* how long one may */
+    uint32_t queue;                          /* requests of one worker that may wait for a server; 0: none */
+    uint64_t queue_ms;                       /* how long one may */
+    enum proxy_protocol_version send_header; /* what each connection to a server begins with */
     struct upstream_passive passive;
     struct upstream_check check;
     uint64_t slow_start_ms; /* a server that comes back gets its whole weight after this; 0: at once */

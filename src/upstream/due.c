@@ -63,7 +63,7 @@ uint64_t pools_tick(struct pools *pools, uint64_t now_ns)
 /* --- checks --- */
 
 int pools_take_check(struct pools *pools, uint64_t now_ns, uint32_t *member,
-                     const struct upstream_check **check)
+                     const struct upstream_pool **asking)
 {
     for (uint32_t p = 0; pools->has_checks && p < pools->config->pool_count; p++) {
         const struct members *pool = &pools->pools[p];
@@ -73,7 +73,7 @@ int pools_take_check(struct pools *pools, uint64_t now_ns, uint32_t *member,
             if (table_claim_time(&table_entry(&pools->table, pool->members[m].entry)->next_check_ns, now_ns,
                                  now_ns + rules->interval_ms * NS_PER_MS)) {
                 *member = pool->members[m].number;
-                *check = rules;
+                *asking = pool->config;
                 return 1;
             }
     }

@@ -122,10 +122,10 @@ int pools_is_up(const struct pools *pools, uint32_t member, uint64_t now_ns);
  * At most once a second something is looked at again, with names or checks in the configuration. */
 uint64_t pools_tick(struct pools *pools, uint64_t now_ns);
 
-/* A check that is due and now ours: 1, the member, and how to check it (its pool's). Whether we live to report it or not, the
+/* A check that is due and now ours: 1, the member, and its pool, which says how to check it. Whether we live to report it or not, the
  * next one is due after the interval. */
 int pools_take_check(struct pools *pools, uint64_t now_ns, uint32_t *member,
-                     const struct upstream_check **check);
+                     const struct upstream_pool **pool);
 /* How it ended: the status of the answer (0: it was to connect, and has), or why there was none (negative, of base/err.h). */
 void pools_report_check(struct pools *pools, uint32_t member, int result, uint64_t now_ns);
 

@@ -17,11 +17,11 @@ struct upkeep {
 
 static void take_checks(struct upkeep *upkeep)
 {
-    const struct upstream_check *rules;
+    const struct upstream_pool *pool;
     uint32_t member;
 
-    while (pools_take_check(upkeep->pools, upkeep->worker->now_ns, &member, &rules))
-        check_begin(upkeep->worker, member, rules);
+    while (pools_take_check(upkeep->pools, upkeep->worker->now_ns, &member, &pool))
+        check_begin(upkeep->worker, member, pool);
 }
 
 int upkeep_turn(struct upkeep *upkeep)

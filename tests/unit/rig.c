@@ -256,7 +256,7 @@ static void dispatch(struct rig *rig, const struct epoll_event *event)
     record = arena_record(&rig->worker.arena, number);
     if (number == FD_LISTENERS)
         worker_accept(&rig->worker, 0);
-    else if (record->life == RECORD_OPEN && record->serial_low == event->data.u64 >> 32)
+    else if (record->life == RECORD_OPEN && (uint32_t)record->serial == event->data.u64 >> 32)
         worker_drive(&rig->worker, record,
                      (events & EPOLLIN ? READY_IN : 0) | (events & EPOLLOUT ? READY_OUT : 0) |
                          (events & last_edges ? READY_IN | READY_TO_THE_END : 0));

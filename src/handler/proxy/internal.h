@@ -66,6 +66,8 @@ enum leg_flag {
     LEG_NO_REPLAY = 16,  /* not all of the request lies in the ring any more */
     LEG_LAST_CHUNK = 32, /* "0" of the response is passed on: trailers follow */
     LEG_HEAD_REQUEST = 64,
+    LEG_ANNOUNCED =
+        128, /* began with a header that names its client (net/proxy_header.h): it is that one's alone */
 };
 
 /* In the protocol state of the upstream's record. */
@@ -75,7 +77,7 @@ struct leg_state {
     uint8_t body;  /* enum h1_body of the response */
     uint8_t reserved;
     uint32_t member; /* of pools.h; one of its active places is held while CONNECTING and BUSY */
-    uint32_t client; /* number + 1, or 0 */
+    uint32_t client; /* number + 1, or 0; of an idle leg: the one that it was announced for */
     uint32_t reserved_client;
     uint64_t client_serial;
     uint64_t request;      /* serial of the request */
@@ -121,6 +123,7 @@ struct proxy {
     unsigned index;           /* of the handler */
     size_t numbers;           /* of records */
     struct proxy_link *links; /* owned, by number: idle legs of a member */
+    struct proxy_link *own;   /* owned, by number: a client, and the idle legs that were announced for it */
     uint32_t idle_first[TABLE_ENTRIES]; /* by the member's entry; the one used last */
     uint32_t idle_count[TABLE_ENTRIES];
 };
@@ -161,9 +164,10 @@ enum proxy_failure {
 struct record *leg_of(struct worker *worker, const struct record *client);
 /* The client of a leg, or NULL: it is nobody's. */
 struct record *leg_client(struct worker *worker, const struct record *leg);
-/* An idle leg of that member, no longer idle in the list; or a new one, if there is none or `is_fresh` wants it. 0 or an error
- * of worker_open_connected. The member's active place belongs to the caller until the leg is bound. */
-WARN_UNUSED int leg_take(struct worker *worker, uint32_t member, int is_fresh, struct record **leg);
+/* An idle leg of that member that may serve the client, no longer idle in the list; or a new one, if there is none or `is_fresh`
+ * wants it. 0 or an error of worker_open_connected. The member's active place belongs to the caller until the leg is bound. */
+WARN_UNUSED int leg_take(struct worker *worker, const struct record *client, uint32_t member, int is_fresh,
+                         struct record **leg);
 /* A leg that leg_take gave was not bound after all: gives back leg and place. */
 void leg_return(struct worker *worker, struct record **leg, uint32_t member);
 /* The exchange no longer names the leg, and that is committed. Reports how the try ended, gives the active place back, and
@@ -179,6 +183,8 @@ void leg_plan(struct worker *worker, struct record *leg, const struct record *cl
               int has_received);
 /* What a deadline that has passed was for. */
 enum proxy_failure leg_timeout(const struct worker *worker, const struct record *leg);
+/* The client's connection ends: closes the idle legs that were announced for it. */
+void leg_client_leaves(struct worker *worker, const struct record *client);
 /* Gives back the ring of the request when nothing of it is needed any more. */
 void leg_settle(struct worker *worker, struct record *leg);
 

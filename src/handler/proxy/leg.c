@@ -56,6 +56,45 @@ struct record *leg_client(struct worker *worker, const struct record *leg)
 
 /* --- idle ones --- */
 
+/* Announced for a client, and kept for it as long as it is there. */
+static int is_announced(const struct record *leg)
+{
+    return (leg_seen(leg)->flags & LEG_ANNOUNCED) != 0;
+}
+
+static int has_owner(struct worker *worker, const struct record *leg)
+{
+    const struct leg_state *state = leg_seen(leg);
+    const struct record *client;
+
+    if (!state->client || state->client > arena_records_limit(&worker->arena))
+        return 0;
+    client = arena_record(&worker->arena, state->client - 1);
+    return client->life == RECORD_OPEN && client->class_tag == CONN_CLASS_HTTP &&
+           client->serial == state->client_serial;
+}
+
+/* A chain of numbers + 1 that begins with the client. */
+static void own_put(struct proxy *proxy, uint32_t client, uint32_t leg)
+{
+    const uint32_t after = proxy->own[client - 1].after;
+
+    proxy->own[leg - 1] = (struct proxy_link){.before = client, .after = after};
+    proxy->own[client - 1].after = leg;
+    if (after)
+        proxy->own[after - 1].before = leg;
+}
+
+static void own_remove(struct proxy *proxy, uint32_t leg)
+{
+    const struct proxy_link link = proxy->own[leg - 1];
+
+    proxy->own[link.before - 1].after = link.after;
+    if (link.after)
+        proxy->own[link.after - 1].before = link.before;
+    proxy->own[leg - 1] = (struct proxy_link){0};
+}
+
 static void idle_put(struct worker *worker, struct record *leg)
 {
     struct proxy *proxy = proxy_in_revival(worker);
@@ -68,6 +107,8 @@ static void idle_put(struct worker *worker, struct record *leg)
         proxy->links[link->after - 1].before = number + 1;
     proxy->idle_first[entry] = number + 1;
     proxy->idle_count[entry]++;
+    if (is_announced(leg))
+        own_put(proxy, leg_seen(leg)->client, number + 1);
     worker_waits(worker, leg, WAITING_IDLE);
 }
 
@@ -96,6 +137,8 @@ static void idle_remove(struct worker *worker, const struct record *leg)
         proxy->links[link->after - 1].before = link->before;
     *link = (struct proxy_link){0};
     proxy->idle_count[entry]--;
+    if (is_announced(leg))
+        own_remove(proxy, number + 1);
     worker_waits(worker, leg, WAITING_NOT);
 }
 
@@ -123,12 +166,28 @@ static int idle_has_ended(const struct record *leg, uint32_t number)
            recv((int)number, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || (errno != EAGAIN && errno != EINTR);
 }
 
-int leg_take(struct worker *worker, uint32_t member, int is_fresh, struct record **leg)
+/* The server takes all that comes on an announced leg for its client's: nobody else gets it. NULL: there is none. */
+static struct record *idle_for(struct worker *worker, const struct record *client, uint32_t member)
+{
+    const struct proxy *proxy = proxy_of(worker);
+    const uint32_t pool = pools_pool_of(proxy->pools, member);
+    const int announces = pool != UINT32_MAX && proxy_pool(proxy, pool)->send_header;
+
+    for (uint32_t at = proxy->idle_first[TABLE_MEMBER_ENTRY(member)]; at; at = proxy->links[at - 1].after) {
+        struct record *leg = arena_record(&worker->arena, at - 1);
+
+        if (is_announced(leg) == announces && (!announces || leg_seen(leg)->client_serial == client->serial))
+            return leg;
+    }
+    return NULL;
+}
+
+int leg_take(struct worker *worker, const struct record *client, uint32_t member, int is_fresh,
+             struct record **leg)
 {
     struct proxy *proxy = proxy_of(worker);
 
-    while (!is_fresh && proxy->idle_first[TABLE_MEMBER_ENTRY(member)]) {
-        *leg = arena_record(&worker->arena, proxy->idle_first[TABLE_MEMBER_ENTRY(member)] - 1);
+    while (!is_fresh && (*leg = idle_for(worker, client, member))) {
         idle_remove(worker, *leg);
         /* Its event may be waiting behind the request's: a look costs less than a request that cannot be repeated. */
         if (leg_seen(*leg)->member == member && !idle_has_ended(*leg, arena_number(&worker->arena, *leg)))
@@ -157,6 +216,7 @@ static int may_be_kept(struct worker *worker, const struct record *leg)
     const uint32_t pool = pools_pool_of(proxy->pools, member);
 
     return leg_seen(leg)->step == LEG_IDLE && !worker->is_draining && pool != UINT32_MAX &&
+           (!is_announced(leg) || has_owner(worker, leg)) &&
            proxy->idle_count[TABLE_MEMBER_ENTRY(member)] < proxy_pool(proxy, pool)->keepalive;
 }
 
@@ -174,6 +234,15 @@ void leg_dropped(struct worker *worker, struct record **leg)
         leg_close(worker, leg);
     }
     turns_let_go(proxy->turns, number, member);
+}
+
+void leg_client_leaves(struct worker *worker, const struct record *client)
+{
+    const uint32_t number = arena_number(&worker->arena, client);
+    uint32_t leg;
+
+    while ((leg = proxy_of(worker)->own[number].after))
+        idle_close(worker, arena_record(&worker->arena, leg - 1));
 }
 
 void leg_finished(struct worker *worker, struct record **leg, enum pools_outcome outcome)
@@ -324,11 +393,11 @@ enum proxy_failure leg_timeout(const struct worker *worker, const struct record 
 
 /* --- the class --- */
 
-static void leg_opened(struct worker *worker, struct record *leg)
+static void leg_opened(struct worker *worker, struct record *leg, struct record_head *head)
 {
     (void)worker;
-    *leg_state_in(record_begin(leg)) = (struct leg_state){.step = LEG_NEW};
-    record_commit(leg);
+    (void)leg;
+    *leg_state_in(head) = (struct leg_state){.step = LEG_NEW};
 }
 
 static void leg_ready(struct worker *worker, struct record *leg, unsigned events)
@@ -342,6 +411,8 @@ static void leg_ready(struct worker *worker, struct record *leg, unsigned events
         exchange_drive(worker, client);
     } else if (leg_seen(leg)->step != LEG_IDLE) {
         leg_dropped(worker, &leg);
+    } else if (is_announced(leg) && !has_owner(worker, leg)) { /* a worker died while it was leaving */
+        idle_close(worker, leg);
     } else if (events & READY_IN) {
         side->readable = 0;
         if (idle_has_ended(leg, arena_number(&worker->arena, leg)))

@@ -68,7 +68,8 @@ static void proxy_begin(struct exchange *exchange)
         exchange_respond(exchange, 204, (struct slice){"", 0}, (struct slice){"", 0}, (struct slice){"", 0});
         return;
     }
-    text_init(&head, memory, sizeof memory);
+    /* What the connection may have to begin with goes into the same ring. */
+    text_init(&head, memory, sizeof memory - (pool->send_header ? PROXY_PROTOCOL_MADE_MAX : 0));
     if (request_head_make(exchange, &head)) {
         exchange_respond_error(exchange, 431, SLICE_LITERAL("fields_too_large_to_forward"));
         return;
@@ -124,7 +125,10 @@ int proxy_start(struct http *http, unsigned index, struct turns *turns)
     proxy->links = mmap(NULL, numbers * sizeof *proxy->links, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     http->handler_private[index] = proxy;
-    return proxy->links == MAP_FAILED ? ERR_NO_MEMORY : 0;
+    proxy->own = mmap(NULL, numbers * sizeof *proxy->own, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    http->client_leaves = leg_client_leaves;
+    return proxy->links == MAP_FAILED || proxy->own == MAP_FAILED ? ERR_NO_MEMORY : 0;
 }
 
 void proxy_stop(struct http *http, unsigned index)
@@ -135,6 +139,8 @@ void proxy_stop(struct http *http, unsigned index)
         return;
     if (proxy->links && proxy->links != MAP_FAILED)
         munmap(proxy->links, proxy->numbers * sizeof *proxy->links);
+    if (proxy->own && proxy->own != MAP_FAILED)
+        munmap(proxy->own, proxy->numbers * sizeof *proxy->own);
     free(proxy);
     http->handler_private[index] = NULL;
 }

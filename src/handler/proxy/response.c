@@ -355,7 +355,11 @@ static void complete(struct pass *pass)
     if (state->flags & EXCHANGE_BODY_UNREAD)
         state->flags |= EXCHANGE_CLOSE;
     memset(state->handler_state, 0, sizeof state->handler_state);
-    *pass->state = (struct leg_state){.step = is_kept ? LEG_IDLE : LEG_NEW, .member = pass->state->member};
+    *pass->state = (struct leg_state){.step = is_kept ? LEG_IDLE : LEG_NEW,
+                                      .flags = pass->state->flags & LEG_ANNOUNCED,
+                                      .member = pass->state->member,
+                                      .client = pass->state->client,
+                                      .client_serial = pass->state->client_serial};
 }
 
 enum response_result response_pass(struct worker *worker, struct record *client, struct record **leg,

@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "net/proxy_header.h"
 
 #include <string.h>
 
@@ -133,6 +134,24 @@ static void unbind_leg(struct exchange *exchange)
     leg_return(exchange->worker, &leg, member);
 }
 
+/* A new connection begins with who it is made for, where its servers want that. 0 or ERR_NO_MEMORY. */
+static int announce(const struct exchange *exchange, const struct record *leg, struct record_head *head,
+                    const struct upstream_pool *pool)
+{
+    struct leg_state *state = leg_state_in(head);
+    char header[PROXY_PROTOCOL_MADE_MAX];
+    size_t length;
+
+    if (!pool->send_header || state->flags & LEG_REUSED)
+        return 0;
+    length = proxy_header_make(&exchange->worker->arena, exchange->record, pool->send_header, header);
+    if (conn_put(exchange->worker, leg, head, (struct slice){header, length}))
+        return ERR_NO_MEMORY;
+    state->request_from = head->made;
+    state->flags |= LEG_ANNOUNCED;
+    return 0;
+}
+
 /* In the client's transaction. 0 or ERR_NO_MEMORY. */
 static int bind_leg(struct exchange *exchange, struct record *leg, uint32_t member, struct slice request)
 {
@@ -146,7 +165,7 @@ static int bind_leg(struct exchange *exchange, struct record *leg, uint32_t memb
     exchange->failed_with = unbind_leg;
     *state = (struct leg_state){
         .step = is_reused ? LEG_BUSY : LEG_CONNECTING,
-        .flags = (uint8_t)((is_reused ? LEG_REUSED : 0) |
+        .flags = (uint8_t)((is_reused ? LEG_REUSED | (state->flags & LEG_ANNOUNCED) : 0) |
                            (exchange->state->flags & EXCHANGE_HEAD_ONLY ? LEG_HEAD_REQUEST : 0)),
         .member = member,
         .client = arena_number(&exchange->worker->arena, exchange->record) + 1,
@@ -155,7 +174,7 @@ static int bind_leg(struct exchange *exchange, struct record *leg, uint32_t memb
         .request_from = head->made,
         .answer_from = leg->rx,
         .until_ns = until_ns(exchange, pool)};
-    if (conn_put(exchange->worker, leg, head, request))
+    if (announce(exchange, leg, head, pool) || conn_put(exchange->worker, leg, head, request))
         return ERR_NO_MEMORY;
     if (held) {
         conn_put_file(exchange->worker, head, (int)exchange->head->spool - 1, 0, held);
@@ -188,7 +207,7 @@ static int find_server(struct worker *worker, const struct record *client, const
     result = turns_pick(proxy->turns, client, relay->pool, &wish, member, reason);
     if (result)
         return result;
-    result = leg_take(worker, *member, relay->flags & RELAY_FRESH, leg);
+    result = leg_take(worker, client, *member, relay->flags & RELAY_FRESH, leg);
     if (!result)
         return 0;
     pools_release(proxy->pools, *member);
@@ -361,7 +380,7 @@ static int is_safe(const struct record *client, const struct record *leg, enum p
 
     if (state->flags & (LEG_ANSWERED | LEG_NO_REPLAY) || leg->rx != state->answer_from)
         return 0;
-    if (state->step == LEG_CONNECTING || leg->tx == state->request_from)
+    if (state->step == LEG_CONNECTING || leg->tx <= state->request_from)
         return 1;
     return is_stale(leg, failure) && relay_seen(client)->flags & RELAY_IDEMPOTENT;
 }

@@ -46,7 +46,6 @@ static void an_accepted_connection_gets_the_record_of_its_descriptor(void **stat
     assert_int_equal(record->kind, RECORD_TCP_ACCEPTED);
     assert_int_equal(record->class_tag, 1);
     assert_int_equal(record->listener, 0);
-    assert_int_equal(record->serial_low, (uint32_t)record->serial);
     assert_int_equal(record->opened_ns, rig.worker.now_ns);
     assert_int_equal(record_head(record)->file_fd, -1);
     assert_int_equal(record_head(record)->in_block, 0);

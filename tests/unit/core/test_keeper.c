@@ -42,13 +42,12 @@ static char *ring_at(struct worker *worker, const struct record *record, uint64_
     return arena_block(&worker->arena, record_head(record)->in_block - 1) + offset % ARENA_BLOCK_SIZE;
 }
 
-static void echo_opened(struct worker *worker, struct record *record)
+static void echo_opened(struct worker *worker, struct record *record, struct record_head *head)
 {
-    struct record_head *head = record_begin(record);
     int64_t block = blocks_take(&worker->blocks);
 
+    (void)record;
     head->in_block = (uint32_t)block + 1;
-    record_commit(record);
 }
 
 static ssize_t echo_receive(struct worker *worker, struct record *record)

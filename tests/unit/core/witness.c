@@ -31,8 +31,9 @@ static void tell(enum witness_call call, struct worker *worker, struct record *r
     witness->of_record[call][arena_number(&worker->arena, record)]++;
 }
 
-static void opened(struct worker *worker, struct record *record)
+static void opened(struct worker *worker, struct record *record, struct record_head *head)
 {
+    (void)head;
     tell(WITNESS_OPENED, worker, record);
     worker_set_deadline(worker, record, worker->now_ns + 60 * 1000000000ULL);
 }

@@ -20,10 +20,11 @@ static struct record *record;
 static int client;
 static const char *family_name;
 
-static void opened(struct worker *of, struct record *which)
+static void opened(struct worker *of, struct record *which, struct record_head *head)
 {
     (void)of;
     (void)which;
+    (void)head;
 }
 
 static void ready(struct worker *of, struct record *which, unsigned events)

@@ -296,7 +296,7 @@ static void a_server_that_comes_back_starts_slowly(void **state)
 
 static void a_check_is_done_by_one_worker_each_time(void **state)
 {
-    const struct upstream_check *check;
+    const struct upstream_pool *asking;
     uint32_t member;
     unsigned count = 0;
     (void)state;
@@ -306,12 +306,12 @@ static void a_check_is_done_by_one_worker_each_time(void **state)
     one = start(0);
     other = start(1);
     for (unsigned i = 0; i < 6; i++)
-        count += (unsigned)pools_take_check(i % 2 ? one : other, T0, &member, &check);
+        count += (unsigned)pools_take_check(i % 2 ? one : other, T0, &member, &asking);
     assert_int_equal(count, 3);
-    assert_string_equal(check->path, "/health");
+    assert_string_equal(asking->check.path, "/health");
     assert_int_equal(pools_tick(one, T0), T0 + 2 * SECOND);
-    assert_false(pools_take_check(one, T0 + 2 * SECOND - 1, &member, &check));
-    assert_true(pools_take_check(other, T0 + 2 * SECOND, &member, &check));
+    assert_false(pools_take_check(one, T0 + 2 * SECOND - 1, &member, &asking));
+    assert_true(pools_take_check(other, T0 + 2 * SECOND, &member, &asking));
 }
 
 static void a_server_that_fails_its_checks_is_down_until_one_is_good(void **state)
@@ -352,14 +352,14 @@ static void a_good_check_ends_what_requests_have_said(void **state)
 
 static void without_checks_and_names_nothing_is_ever_due(void **state)
 {
-    const struct upstream_check *check;
+    const struct upstream_pool *asking;
     const struct upstream_server *name;
     uint32_t member;
     (void)state;
 
     one = start(0);
     assert_int_equal(pools_tick(one, T0), UINT64_MAX);
-    assert_false(pools_take_check(one, T0, &member, &check));
+    assert_false(pools_take_check(one, T0, &member, &asking));
     assert_false(pools_take_name(one, T0, &member, &name));
 }
 
