@@ -22,19 +22,26 @@ def documents():
 @pytest.fixture
 def start_victim(start_server, documents, variant):
     """start_victim(workers=2, top="..."): a running server with the documents on IPv4, IPv6 and a Unix socket; its
-    `targets` are the addresses for mixload and sweep. It writes an access log, unless `logs` is false."""
+    `targets` are the addresses for mixload and sweep. It writes an access log, unless `logs` is false. With `spoken`
+    every connection begins with a header of the PROXY protocol."""
 
-    def start(workers=2, top="", logs=True, accept="shared", **arguments):
+    def start(workers=2, top="", logs=True, accept="shared", spoken=False, **arguments):
         hooks = "test_hooks on\n" if has_hooks(variant) else ""
-        config = VICTIM_CONFIG.replace("{accept}", accept).replace("{workers}", str(workers))
+        config = (spoken_config(VICTIM_CONFIG) if spoken else VICTIM_CONFIG).replace("{accept}", accept).replace("{workers}", str(workers))
         config = config.replace("{top}", hooks + (LOGGED if logs else "") + top)
         server = start_server(config=config.replace("{documents}", str(documents)), **arguments)
         server.slots = workers
-        server.targets = [word.replace("{port}", str(server.port)).replace("{folder}", str(server.folder))
+        server.targets = [("spoken:" if spoken else "") + word.replace("{port}", str(server.port)).replace("{folder}", str(server.folder))
                           for word in TARGETS]
         return server
 
     return start
+
+
+def spoken_config(config):
+    config = config.replace("    accept {accept}\n", "    accept {accept}\n    proxy_protocol from 127.0.0.1 ::1\n")
+    config = config.replace("site 127", "listen unix:{folder}/site.sock {\n    proxy_protocol from unix\n}\nsite 127")
+    return config.replace("    listing on\n", "    listing on\n    route /who {\n        respond 200 {client.address}\n    }\n")
 
 
 def has_hooks(variant):

@@ -1,6 +1,7 @@
 #include "crash/scenario.h"
 
 #include "crash/scenario_files.h"
+#include "crash/scenario_header.h"
 #include "crash/scenario_refusals.h"
 #include "crash/talk.h"
 #include "tools/documents.h"
@@ -362,6 +363,7 @@ const struct scenario_part scenario_parts[] = {
     {"gzip", 0, 0, 0, files_gzip},
     {"listing", 0, 0, 0, files_listing},
     {"late-body", 1, 0, 1, run_late_body},
+    {"header", 0, 0, 1, header_by_and_by},
 };
 const size_t scenario_part_count = sizeof scenario_parts / sizeof scenario_parts[0];
 

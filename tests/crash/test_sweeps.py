@@ -57,11 +57,21 @@ def test_a_body_has_its_own_time_wherever_its_worker_dies(start_victim, hooks, m
     record_property("points", f"{totals['reached']} reached of {totals['points']} tried")
 
 
-def sweep_worker(start_victim, hooks, accept, seed, mode, more, seconds=BUDGET_S, top=""):
+@pytest.mark.parametrize("mode", ["stop", "state", "revive"] if SOAK else ["stop" if BUILD == "release" else "state"])
+def test_a_worker_may_die_anywhere_while_a_client_is_announced(start_victim, hooks, mode, seed, record_property):
+    """Connections that begin with a header of the PROXY protocol: on IPv4, IPv6 and a Unix socket."""
+    parts = ["--parts", "header,get-small,fresh,half-close"]
+    totals = sweep_worker(start_victim, hooks, "shared", seed, mode, [*parts, *long_or_short([], ["--sample", 600])],
+                          spoken=True)
+    record_property("points", f"{totals['reached']} reached of {totals['points']} tried")
+    assert totals["points"] >= 20
+
+
+def sweep_worker(start_victim, hooks, accept, seed, mode, more, seconds=BUDGET_S, top="", spoken=False):
     # Single steps take a worker a thousand times as long: the watchdog is to take that for no hang.
     if mode in ("step", "state"):
         top += "watchdog 10m\n"
-    server = start_victim(workers=1, accept=accept, top=top)
+    server = start_victim(workers=1, accept=accept, top=top, spoken=spoken)
     keeper = wait_settled(server)["workers"][0]["keeper_pid"]
     arguments = ["--keeper", keeper, "--mode", mode, "--seed", seed, "--seconds", seconds, *more]
     for target in (server.targets[i] for i in TARGETS):

@@ -5,6 +5,7 @@
         ...
         upstream.requests[0].head, .body, .raw, .trailers, .connection
         upstream.connections                           # how many were accepted
+    upstream.headers                               # of each, with Upstream(has_headers=True): (number, proxy_protocol.Header)
         upstream.executions["id"]                      # how often a request with `X-Id: id` came whole
 
 The script is called in a thread of the connection when the head of a request has come. It reads the body if it likes
@@ -19,6 +20,8 @@ import re
 import socket
 import struct
 import threading
+
+from proxy_protocol import read_header
 
 WAIT_S = 30
 
@@ -141,9 +144,10 @@ class Connection:
 
 
 class Upstream:
-    def __init__(self, path=None, port=0, script=None, backlog=128, receive_buffer=None):
+    def __init__(self, path=None, port=0, script=None, backlog=128, receive_buffer=None,
+                 has_headers=False):
         self.script = script or (lambda call: call.answer())
-        self.path = path
+        self.path, self.has_headers = path, has_headers
         self.listener = socket.socket(socket.AF_UNIX if path else socket.AF_INET)
         if not path:
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -156,7 +160,7 @@ class Upstream:
         self.port = None if path else self.listener.getsockname()[1]
         self.address = f"unix:{path}" if path else f"127.0.0.1:{self.port}"
         self.requests, self.connections, self.ended, self.errors = [], 0, 0, []
-        self.executions = collections.Counter()
+        self.executions, self.headers = collections.Counter(), []
         self.news = threading.Condition()
         self.open = {}
         self.is_closing = False
@@ -228,6 +232,11 @@ class Upstream:
 
     def _serve(self, connection):
         try:
+            if self.has_headers:
+                header = read_header(connection.exactly, connection.line)
+                with self.news:
+                    self.headers.append((connection.number, header))
+                    self.news.notify_all()
             while True:
                 request = Request(connection.read_head(), connection.number)
                 with self.news:

@@ -27,6 +27,8 @@ int target_parse(const char *text, struct target *target)
     memset(target, 0, sizeof *target);
     if ((size_t)snprintf(target->text, sizeof target->text, "%s", text) >= sizeof target->text)
         return -1;
+    target->is_spoken = strncmp(text, "spoken:", 7) == 0;
+    text += target->is_spoken ? 7 : 0;
     if (strncmp(text, "unix:", 5) == 0)
         return target_parse_unix(text + 5, target);
 
@@ -53,6 +55,15 @@ int target_parse(const char *text, struct target *target)
     return inet_pton(AF_INET, host, &v4->sin_addr) == 1 ? 0 : -1;
 }
 
+static int say_who(int fd)
+{
+    static unsigned count;
+    const int is_second = count++ % 2;
+    const char *header = is_second ? TARGET_HEADER_V2 : TARGET_HEADER_V1;
+    const size_t length = (is_second ? sizeof TARGET_HEADER_V2 : sizeof TARGET_HEADER_V1) - 1;
+    return send(fd, header, length, MSG_NOSIGNAL) == (ssize_t)length ? 0 : -1;
+}
+
 int target_connect(const struct target *target, int nonblocking, int receive_buffer)
 {
     int type = SOCK_STREAM | SOCK_CLOEXEC | (nonblocking ? SOCK_NONBLOCK : 0), one = 1;
@@ -63,7 +74,9 @@ int target_connect(const struct target *target, int nonblocking, int receive_buf
         setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
     if (!target->is_unix)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    if (connect(fd, (const struct sockaddr *)&target->address, target->length) == 0 || errno == EINPROGRESS)
+    if ((connect(fd, (const struct sockaddr *)&target->address, target->length) == 0 ||
+         errno == EINPROGRESS) &&
+        (!target->is_spoken || nonblocking || say_who(fd) == 0))
         return fd;
     int saved = errno;
     close(fd);
