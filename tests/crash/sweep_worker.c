@@ -241,7 +241,7 @@ static void make_lists(struct sweep *sweep)
         for (unsigned target = 0; target < options->target_count; target++) {
             const struct scenario_part *part = &scenario_parts[i];
             if (!part_is_wanted(options, part) || (part->tcp_only && options->targets[target].is_unix) ||
-                (part->spoken_only && !options->targets[target].is_spoken) || sweep->list_count == LIST_MAX)
+                sweep->list_count == LIST_MAX)
                 continue;
             sweep->lists[sweep->list_count++] = (struct list){.part = part, .target = target};
         }
