@@ -38,6 +38,7 @@ def front(start_server, upstream):
         upstream.close_idle()
         upstream.wait_for(lambda upstream: upstream.ended == upstream.connections)
         server.wait_for(is_at_rest)
+        server.wait_for(lambda server: '"connections":[]' in server.run("connections", "--json").stdout)
         upstream.script = script
         del upstream.requests[:]
         servers.append((server, descriptors(server.worker_pids()[0])))
