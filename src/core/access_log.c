@@ -114,7 +114,7 @@ struct slice access_log_client(const struct record *record, char *memory, size_t
     struct text text;
 
     text_init(&text, memory, size);
-    if (record->kind == RECORD_UNIX)
+    if (!record_has_address(record))
         return (struct slice){text.at, 0};
     client_address_format(&address, &text);
     return (struct slice){text.at, text.length};

@@ -102,6 +102,7 @@ void worker_become(struct worker *worker, struct record *record, struct record_h
     for (unsigned i = 0; i < 2; i++)
         redo_set(&worker->arena, &record->client_words[i], changed.client_words[i]);
     worker_admit_client(worker, record, &changed);
+    worker_set_deadline(worker, record, 0); /* it was for what is over now */
     worker->service->classes[class_tag]->opened(worker, record, head);
     redo_commit(&worker->arena, record);
 }

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "core/access_log.h"
+#include "net/proxy_header.h"
 #include "upstream/dial.h"
 
 #include <string.h>
@@ -65,14 +66,31 @@ static enum tcp_outcome wait(struct worker *worker, struct record *client, enum 
     return TCP_REST;
 }
 
-/* The leg is the client's from here on. Its time begins before that is committed: the next worker finds it. */
-static void bind_leg(struct worker *worker, struct record *client, struct record *leg, uint32_t member)
+/* Who the connection is for, where the servers of the pool are to know it. 0 or ERR_NO_MEMORY. */
+static int announce(struct worker *worker, const struct record *client, const struct record *leg,
+                    struct record_head *head)
+{
+    const struct upstream_pool *pool = pool_of(l4_of(worker), client);
+    char header[PROXY_PROTOCOL_MADE_MAX];
+
+    if (!pool->send_header)
+        return 0;
+    return conn_put(
+        worker, leg, head,
+        (struct slice){header, proxy_header_make(&worker->arena, client, pool->send_header, header)});
+}
+
+/* The leg is the client's from here on. Its time begins before that is committed: the next worker finds it. 0 or ERR_NO_MEMORY,
+ * and nothing has changed. */
+static int bind_leg(struct worker *worker, struct record *client, struct record *leg, uint32_t member)
 {
     const struct l4 *l4 = l4_of(worker);
     const uint64_t own_ms = l4_block_of(l4, client)->connect_ms;
     const uint64_t connect_ms = own_ms ? own_ms : pool_of(l4, client)->connect_ms;
     struct tcp_change change = tcp_begin(worker, client, leg);
 
+    if (announce(worker, client, leg, change.leg_head))
+        return ERR_NO_MEMORY;
     worker_set_deadline(worker, leg, worker->now_ns + connect_ms * NS_PER_MS);
     *change.leg_state = (struct tcp_leg_state){.step = TCP_LEG_CONNECT,
                                                .member = member,
@@ -86,6 +104,7 @@ static void bind_leg(struct worker *worker, struct record *client, struct record
     change.state->due_ns = 0;
     turns_hold(l4->turns, leg);
     tcp_commit(worker, &change);
+    return 0;
 }
 
 enum tcp_outcome tcp_choose(struct worker *worker, struct record *client)
@@ -107,12 +126,15 @@ enum tcp_outcome tcp_choose(struct worker *worker, struct record *client)
         return give_up(worker, client, end_of(reason));
     turns_leave(l4->turns, client);
     result = dial_open(worker, l4->turns->pools, member, CONN_CLASS_TCP_LEG, &leg);
+    if (!result && bind_leg(worker, client, leg, member)) {
+        conn_close(worker, leg);
+        result = ERR_NO_MEMORY;
+    }
     if (result) {
         pools_release(l4->turns->pools, member);
         return tcp_finish(worker, client,
                           result == ERR_NO_DESCRIPTORS ? TCP_END_NO_DESCRIPTORS : TCP_END_NO_MEMORY);
     }
-    bind_leg(worker, client, leg, member);
     return TCP_GO_ON;
 }
 

@@ -182,13 +182,12 @@ void tcp_drive(struct worker *worker, struct record *client)
 
 /* --- the class --- */
 
-static void client_opened(struct worker *worker, struct record *client)
+static void client_opened(struct worker *worker, struct record *client, struct record_head *head)
 {
     struct l4 *of = l4_in_revival();
 
-    *tcp_state_in(record_begin(client)) =
+    *tcp_state_in(head) =
         (struct tcp_state){.step = TCP_NEW, .is_over = worker_side(worker, client)->is_over};
-    record_commit(client);
     of->open[l4_block_number(of, client)]++;
 }
 

@@ -50,11 +50,11 @@ void tcp_close_leg(struct worker *worker, struct record *leg)
 
 /* --- the class --- */
 
-static void leg_opened(struct worker *worker, struct record *leg)
+static void leg_opened(struct worker *worker, struct record *leg, struct record_head *head)
 {
     (void)worker;
-    *tcp_leg_state_in(record_begin(leg)) = (struct tcp_leg_state){.step = TCP_LEG_NEW};
-    record_commit(leg);
+    (void)leg;
+    *tcp_leg_state_in(head) = (struct tcp_leg_state){.step = TCP_LEG_NEW};
 }
 
 static void leg_ready(struct worker *worker, struct record *leg, unsigned events)

@@ -57,10 +57,16 @@ static void become(struct worker *worker, struct record *record, const struct pr
 
 /* --- the class --- */
 
+static void set_deadline(struct worker *worker, struct record *record)
+{
+    worker_set_deadline(worker, record,
+                        record->opened_ns + listener_of(worker, record)->header_ms * NS_PER_MS);
+}
+
 static void header_opened(struct worker *worker, struct record *record, struct record_head *head)
 {
     memset(head->protocol, 0, sizeof head->protocol); /* there is nothing to know beyond the bytes */
-    worker_set_deadline(worker, record, worker->now_ns + listener_of(worker, record)->header_ms * NS_PER_MS);
+    set_deadline(worker, record);
     worker_waits(worker, record, WAITING_BEGUN);
 }
 
@@ -113,6 +119,7 @@ static void header_expired(struct worker *worker, struct record *record)
 
 static void header_revived(struct worker *worker, struct record *record)
 {
+    set_deadline(worker, record); /* it may have been about to become another class's */
     worker_waits(worker, record, WAITING_BEGUN);
 }
 

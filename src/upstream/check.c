@@ -74,7 +74,10 @@ static void end_connected(struct worker *worker, struct record *record)
 {
     const uint32_t member = seen(record)->member;
 
-    conn_reset(worker, record);
+    if (conn_has_output(record, record_head(record)) && !conn_flush(worker, record))
+        conn_close(worker, record); /* the header is to be read */
+    else
+        conn_reset(worker, record);
     pools_report_check(checked, member, 0, worker->now_ns);
 }
 
@@ -275,21 +278,26 @@ static struct slice own_host(uint32_t member, sa_family_t family)
                                                               : server;
 }
 
-/* Behind the header by which we speak for ourselves, where one is wanted. */
-static int put_request(struct worker *worker, struct record *record, struct record_head *head,
-                       const struct upstream_pool *pool, struct slice host)
+/* By which we speak for ourselves, where that is wanted. */
+static int put_header(struct worker *worker, struct record *record, struct record_head *head,
+                      const struct upstream_pool *pool)
 {
-    const struct upstream_check *rules = &pool->check;
+    char header[PROXY_PROTOCOL_MADE_MAX];
+
+    if (!pool->send_header)
+        return 0;
+    return conn_put(
+        worker, record, head,
+        (struct slice){header, proxy_header_make(&worker->arena, NULL, pool->send_header, header)});
+}
+
+static int put_request(struct worker *worker, struct record *record, struct record_head *head,
+                       const struct upstream_check *rules, struct slice host)
+{
     static char memory[REQUEST_MAX];
     struct text request;
 
     text_init(&request, memory, sizeof memory);
-    if (pool->send_header) {
-        char header[PROXY_PROTOCOL_MADE_MAX];
-
-        text_add(&request,
-                 (struct slice){header, proxy_header_make(&worker->arena, NULL, pool->send_header, header)});
-    }
     text_add_c(&request, "GET ");
     text_add_c(&request, rules->path);
     text_add_c(&request, " HTTP/1.1\r\nHost: ");
@@ -316,8 +324,9 @@ void check_begin(struct worker *worker, uint32_t member, const struct upstream_p
     head = record_begin(record);
     state_in(head)->member = member;
     state_in(head)->connects = pool->check.kind == UPSTREAM_CHECK_CONNECT;
-    if (pool->check.kind == UPSTREAM_CHECK_HTTP &&
-        put_request(worker, record, head, pool, own_host(member, address.ss_family))) {
+    if (put_header(worker, record, head, pool) ||
+        (pool->check.kind == UPSTREAM_CHECK_HTTP &&
+         put_request(worker, record, head, &pool->check, own_host(member, address.ss_family)))) {
         conn_close(worker, record);
         return;
     }

@@ -7,9 +7,10 @@ import threading
 import holdfast
 import peers
 import pytest
+from backend import Backend, read_exactly
 from clients import Client, request
 from proxied import config
-from proxy_protocol import LOCAL, SIGNATURE, Header, tlv, v1, v2
+from proxy_protocol import LOCAL, SIGNATURE, Header, read_header, tlv, v1, v2
 from upstream import Upstream
 
 pytestmark = pytest.mark.variants("hooks", "release", "asan")
@@ -374,6 +375,114 @@ def test_a_check_speaks_for_ourselves(start_server, upstream, version):
     assert {header for _, header in upstream.headers} == {own}
     assert {seen.target for seen in upstream.requests} == {"/health"}
     server.stop()
+
+
+# Bytes that are passed on as they come
+
+TCP = """workers 1
+control {control}
+pool back {
+    server %(server)s
+    %(pool)s
+}
+listen 127.0.0.1:{port} {
+    %(listen)s
+}
+tcp 127.0.0.1:{port} unix:{folder}/tcp.sock {
+    proxy back
+    access_log {folder}/tcp.log json
+}
+"""
+
+
+def start_tcp(start_server, backend, listen="proxy_protocol from 127.0.0.1", pool=""):
+    return start_server(config=TCP % {"server": backend.address, "pool": pool, "listen": listen})
+
+
+def read_header_of(connection):
+    def line():
+        data = b""
+        while not data.endswith(b"\n"):
+            data += read_exactly(connection, 1)
+        return data
+
+    return read_header(lambda count: read_exactly(connection, count), line)
+
+
+@pytest.mark.parametrize("how", ["in one segment", "byte by byte"])
+@pytest.mark.parametrize("header", [v1(), v2()], ids=["v1", "v2"])
+def test_a_tcp_client_is_whom_the_header_names_and_its_bytes_are_what_follows(start_server, header, how):
+    with Backend() as backend:
+        server = start_tcp(start_server, backend)
+        with Client(server) as client:
+            client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            pieces = [header + b"hello"] if how == "in one segment" else [bytes([byte]) for byte in header + b"hello"]
+            for number, piece in enumerate(pieces):
+                client.send_bytes(piece)
+                if number % 9 == 4:
+                    revive(server)
+            upstream = backend.accept()
+            assert read_exactly(upstream, 5) == b"hello"
+            revive(server)
+            upstream.sendall(b"world")
+            assert client.file.read(5) == b"world"
+            listed = json.loads(server.run("connections", "--json").stdout)["connections"]
+            assert "192.0.2.1:56324" in [connection["client"] for connection in listed]
+        assert upstream.recv(1) == b""
+        upstream.close()
+        log = server.folder / "tcp.log"
+        server.wait_for(lambda _: log.exists() and log.read_text())
+        assert json.loads(log.read_text())["client"] == "192.0.2.1"
+
+
+def test_a_tcp_client_that_does_not_say_who_it_is_reaches_nobody(start_server):
+    with Backend() as backend:
+        server = start_tcp(start_server, backend, "proxy_protocol from 127.0.0.1 timeout 300ms")
+        with Client(server) as silent, Client(server) as other:
+            other.send_bytes(b"EHLO example.com\r\n")
+            assert ends(other) and ends(silent)
+        server.wait_for_log("event=proxy_header_refused .*reason=no_header")
+        server.wait_for_log("event=proxy_header_refused .*reason=timeout")
+        assert not backend.has_another()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("back", ["tcp", "unix"])
+def test_the_server_of_a_tcp_client_is_told_who_it_is(start_server, folder, version, back):
+    with Backend(back, folder) as backend:
+        server = start_tcp(start_server, backend, "", f"proxy_protocol v{version}")
+        with Client(server) as client:
+            upstream = backend.accept()
+            header = read_header_of(upstream)
+            assert header == Header(version, "PROXY", client.socket.getsockname(), ("127.0.0.1", server.port))
+            upstream.sendall(b"220 hello\r\n")  # whoever speaks first
+            assert client.file.readline() == b"220 hello\r\n"
+            revive(server)
+            client.send_bytes(b"QUIT\r\n")
+            assert read_exactly(upstream, 6) == b"QUIT\r\n"
+        assert upstream.recv(1) == b""
+
+
+def test_a_chain_of_tcp_proxies_names_the_first_client(start_server):
+    with Backend() as backend:
+        server = start_tcp(start_server, backend, pool="proxy_protocol v2")
+        with Client(server) as client:
+            client.send_bytes(v1(("2001:db8::1", 9), ("::1", 1)) + b"hello")
+            upstream = backend.accept()
+            assert read_header_of(upstream).client == ("2001:db8::1", 9)
+            assert read_exactly(upstream, 5) == b"hello"
+            upstream.close()
+            assert ends(client)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_check_that_only_connects_speaks_for_ourselves(start_server, version):
+    with Backend() as backend:
+        start_tcp(start_server, backend, "", f"proxy_protocol v{version}\ncheck connect every 100ms")
+        for _ in range(2):
+            connection = backend.accept()
+            assert read_header_of(connection).client is None
+            assert connection.recv(1) == b""
 
 
 # Through others
