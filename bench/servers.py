@@ -285,3 +285,13 @@ class NginxUpstream(Nginx):
     """What proxies have behind them."""
 
     config = "peers/nginx-upstream.conf"
+
+
+class WebsocketUpstream(BareEpoll):
+    """ws_upstream.c: agrees to each upgrade, and answers each frame."""
+
+    def version(self):
+        return "bench/ws_upstream.c"
+
+    def command(self):
+        return [self.bench.build / "bench" / "ws_upstream", self.port]

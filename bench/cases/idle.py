@@ -27,10 +27,12 @@ SETTLE_LIMIT_S = 10
 class Clients:
     """bench/idle.c: asks on all connections when it is told to."""
 
+    words = ["/1k.bin"]
+
     def __init__(self, bench, server, count):
         self.count = count
         self.process = subprocess.Popen(
-            [*bench.bound(), str(bench.build / "bench" / "idle"), str(server.port), str(count), "/1k.bin"],
+            [*bench.bound(), str(bench.build / "bench" / "idle"), str(server.port), str(count), *self.words],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.lost = self.finish_round()[0]
 
@@ -95,11 +97,11 @@ def kill_rounds(bench, server, clients):
     return kills
 
 
-def measure(bench, server, count):
+def measure(bench, server, count, connect=Clients):
     server.start()
     try:
         facts = {"base_kib": settled_pss_kib(server)}
-        clients = Clients(bench, server, count)
+        clients = connect(bench, server, count)
         facts["full_kib"] = settled_pss_kib(server)
         facts["bytes_each"] = (facts["full_kib"] - facts["base_kib"]) * 1024 / count
         bench.say(f"{server.label}: {facts['base_kib']:,} KiB empty, {facts['full_kib']:,} KiB with {count:,}: "
