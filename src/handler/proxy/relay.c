@@ -218,13 +218,18 @@ static enum exchange_outcome gather(struct worker *worker, struct record *client
     enum exchange_outcome outcome;
     int result = 0, moved;
 
+    if (!(exchange_seen(client)->flags &
+          EXCHANGE_BODY_UNREAD)) { /* also when a worker died right behind the last byte */
+        waiting_gathered(worker, client);
+        return EXCHANGE_GO_ON;
+    }
     if (!fits_into_ring(client))
         result = request_body_hold(worker, client, &refusal);
     else if (conn_input_length(client, record_head(client)) >= exchange_seen(client)->body_left)
         result = ERR_NO_SPACE;
     else if (record_head(client)->end_of_input)
         result = ERR_CLOSED;
-    if (result == ERR_NO_SPACE || (result > 0 && !(exchange_seen(client)->flags & EXCHANGE_BODY_UNREAD))) {
+    if (result == ERR_NO_SPACE) {
         waiting_gathered(worker, client);
         return EXCHANGE_GO_ON;
     }

@@ -282,6 +282,46 @@ static void who_leaves_the_queue_is_not_served_and_the_next_one_is(void **state)
     behind.talk.client = -1;
 }
 
+/* --- bodies that are held back --- */
+
+#define CHUNKED "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+static void no_server_is_asked_before_the_body_is_whole(void **state)
+{
+    (void)state;
+    behind.proxy.buffer_request = 100000;
+    talk_say(&behind.talk, CHUNKED "5\r\nhello\r\n");
+    assert_false(behind_is_asked());
+    behind_revive(NULL);
+    talk_say(&behind.talk, "1\r\n!\r\n0\r\n\r\n");
+    behind_accept();
+    behind_hear("\r\n\r\n5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n");
+    behind_say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    talk_expect(&behind.talk, 200, "ok");
+    assert_nothing_is_held();
+}
+
+static void a_worker_may_die_between_the_last_byte_and_the_choice_of_a_server(void **state)
+{
+    enum h1_refusal refusal;
+    (void)state;
+
+    behind.proxy.buffer_request = 100000;
+    talk_say(&behind.talk, CHUNKED "5\r\nhello\r\n");
+    talk_settle(&behind.talk);
+    talk_say(&behind.talk, "0\r\n\r\n");
+    worker_turn_to(worker(), client());
+    assert_true(conn_fill(worker(), client()) > 0);
+    assert_int_equal(request_body_hold(worker(), client(), &refusal), 1);
+    assert_false(exchange_seen(client())->flags & EXCHANGE_BODY_UNREAD);
+    behind_revive(NULL); /* what follows from it was not done */
+    behind_accept();
+    behind_hear("\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
+    behind_say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    talk_expect(&behind.talk, 200, "ok");
+    assert_nothing_is_held();
+}
+
 /* --- other tries --- */
 
 static void a_kept_connection_that_has_ended_is_no_failure(void **state)
@@ -347,6 +387,8 @@ int main(void)
         CASE(who_waits_longest_is_served_first_also_after_deaths),
         CASE(a_full_queue_turns_away_and_a_place_in_it_is_given_back),
         CASE(who_leaves_the_queue_is_not_served_and_the_next_one_is),
+        CASE(no_server_is_asked_before_the_body_is_whole),
+        CASE(a_worker_may_die_between_the_last_byte_and_the_choice_of_a_server),
         CASE(a_kept_connection_that_has_ended_is_no_failure),
         CASE(what_may_have_been_executed_is_not_asked_again),
         CASE(a_new_connection_that_ends_without_a_word_is_a_failure),
