@@ -60,7 +60,7 @@ static enum tcp_outcome wait(struct worker *worker, struct record *client, enum 
     }
     if (worker->now_ns >= tcp_seen(client)->due_ns)
         return tcp_finish(worker, client, end);
-    turns_wait(l4->turns, client, number, tcp_seen(client)->due_ns);
+    turns_wait(l4->turns, client, number, tcp_seen(client)->due_ns, tcp_seen(client)->tried_count > 0);
     worker_set_deadline(worker, client, tcp_seen(client)->due_ns);
     worker_again_later(worker, client); /* other workers give places back, too */
     return TCP_REST;

@@ -60,13 +60,18 @@ void turns_recounted(struct turns *turns)
 
 /* --- places --- */
 
-/* Whoever waited longest was told of a place, and has not had his turn yet. */
-static int another_is_first(const struct turns *turns, const struct record *client, uint32_t pool)
+/* Whoever waited longest has the next place, also one that another worker's connections have left, of which nobody is told: he
+ * looks first. But who has tried some servers waits for the others, and holds nobody up. */
+static int another_is_first(struct turns *turns, const struct record *client, uint32_t pool)
 {
     const uint32_t first = turns->first[pool];
 
-    return first && first != arena_number(&turns->worker->arena, client) + 1 &&
-           turns->worker->side[first - 1].is_again;
+    if (!first || first == arena_number(&turns->worker->arena, client) + 1)
+        return 0;
+    if (turns->links[first - 1].has_tried && !turns->worker->side[first - 1].is_again)
+        return 0;
+    turns_wake(turns, pool);
+    return 1;
 }
 
 int turns_pick(struct turns *turns, const struct record *client, uint32_t pool, const struct pools_wish *wish,
@@ -102,7 +107,8 @@ void turns_let_go(struct turns *turns, uint32_t leg, uint32_t member)
 
 /* --- the queue --- */
 
-void turns_wait(struct turns *turns, const struct record *client, uint32_t pool, uint64_t due_ns)
+void turns_wait(struct turns *turns, const struct record *client, uint32_t pool, uint64_t due_ns,
+                int has_tried)
 {
     struct turns_link *link = link_of(turns, client);
     const uint32_t number = arena_number(&turns->worker->arena, client);
@@ -116,6 +122,7 @@ void turns_wait(struct turns *turns, const struct record *client, uint32_t pool,
     link->before = before;
     link->after = after;
     link->due_ns = due_ns;
+    link->has_tried = has_tried != 0;
     link->pool = (uint16_t)(pool + 1);
     if (before)
         turns->links[before - 1].after = number + 1;

@@ -18,8 +18,9 @@
 struct turns_link {
     uint32_t before, after;
     uint64_t due_ns;
-    uint16_t pool; /* and 1; 0: it does not wait */
-    uint8_t holds; /* as a leg: a place of its member */
+    uint16_t pool;     /* and 1; 0: it does not wait */
+    uint8_t holds;     /* as a leg: a place of its member */
+    uint8_t has_tried; /* while it waits: some servers */
 };
 
 struct turns {
@@ -43,7 +44,7 @@ void turns_recounted(struct turns *turns);
 
 /* --- places --- */
 
-/* As pools_pick, except that nobody goes before the one who waits longest, when that one was told of a place. */
+/* As pools_pick, except that nobody goes before the one who waits longest: then ERR_BUSY, and that one is driven. */
 WARN_UNUSED int turns_pick(struct turns *turns, const struct record *client, uint32_t pool,
                            const struct pools_wish *wish, uint32_t *member, struct slice *reason);
 /* A place that was picked is the leg's from now on; or is not after all, and the caller's again. */
@@ -55,8 +56,10 @@ void turns_let_go(struct turns *turns, uint32_t leg, uint32_t member);
 /* --- the queue of a pool --- */
 
 /* The client waits until due_ns; it is driven (worker_again) when it is its turn, and is to ask again from time to time: other
- * workers give places back, too (worker_again_later). Nothing happens if it waits already. */
-void turns_wait(struct turns *turns, const struct record *client, uint32_t pool, uint64_t due_ns);
+ * workers give places back, too (worker_again_later). `has_tried`: some servers, so that it may be for the others alone that it
+ * waits; then those who come later do not wait for it. Nothing happens if it waits already. */
+void turns_wait(struct turns *turns, const struct record *client, uint32_t pool, uint64_t due_ns,
+                int has_tried);
 /* It waits no longer. As it may have been told of a place, the next one looks whether there is another. */
 void turns_leave(struct turns *turns, const struct record *client);
 /* A place has become free. */

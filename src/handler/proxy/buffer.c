@@ -73,20 +73,28 @@ static uint64_t smaller(uint64_t one, uint64_t other)
     return one < other ? one : other;
 }
 
+/* The descriptor, or negative with errno. */
+static int make_file(struct worker *worker, int in_memory)
+{
+    if (!worker_may_open_file(worker)) {
+        errno = EMFILE; /* those that are left are others' */
+        return -1;
+    }
+    return in_memory ? fd_memfd("holdfast-body", 0, 0) : open(FOLDER, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+}
+
 uint32_t buffer_reserve(struct worker *worker, int *fd, uint64_t used, struct buffer_limits limits)
 {
     const int former = *fd;
     const int stays = (former < 0 || is_in_memory(former)) &&
-                      (used + ROOM <= limits.memory || limits.memory >= limits.file);
+                      (used + ROOM_MIN <= limits.memory || limits.memory >= limits.file);
     const uint64_t limit = stays ? limits.memory : limits.file;
     int result, made = former;
 
     if (used + ROOM_MIN > limit)
         return 0;
-    if (stays && former < 0)
-        made = worker_may_open_file(worker) ? fd_memfd("holdfast-body", 0, 0) : -EMFILE;
-    else if (!stays && (former < 0 || is_in_memory(former)))
-        made = worker_may_open_file(worker) ? open(FOLDER, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) : -EMFILE;
+    if (former < 0 || stays != is_in_memory(former))
+        made = make_file(worker, stays);
     if (made < 0) {
         tell(worker, errno);
         return 0;

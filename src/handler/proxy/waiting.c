@@ -343,11 +343,12 @@ enum exchange_outcome waiting_try(struct worker *worker, struct record *client)
     uint32_t member = POOLS_NO_MEMBER;
     int result;
 
-    if (!plan || !plan->request_length)
+    /* With a leg that is gone it may have been executed: the plan's copy is of before that. */
+    if (relay->leg || !plan || !plan->request_length)
         return end_with(worker, client, 502, failures[PROXY_LOST].reason);
     result = find_server(worker, client, relay, plan, &member, &leg, &reason);
     if (result == ERR_BUSY && worker->now_ns < relay->due_ns) {
-        turns_wait(proxy_of(worker)->turns, client, relay->pool, relay->due_ns);
+        turns_wait(proxy_of(worker)->turns, client, relay->pool, relay->due_ns, plan->tried_count > 0);
         worker_again_later(worker, client); /* other workers give places back, too */
         return EXCHANGE_REST;
     }
@@ -437,9 +438,9 @@ static void tell(struct worker *worker, const struct record *client, const struc
     const struct pools *pools = proxy_of(worker)->pools;
     const uint32_t member = leg_seen(leg)->member;
     const struct slice pool = pools_member_pool(pools, member), server = pools_member_address(pools, member);
-    struct exchange seen = {.worker = worker,
-                            .record = arena_record(&worker->arena, arena_number(&worker->arena, client)),
-                            .state = exchange_state_in(&seen.record->heads[client->current & 1])};
+    struct record *record = arena_record(&worker->arena, arena_number(&worker->arena, client));
+    const struct exchange seen = {
+        .worker = worker, .record = record, .state = exchange_state_in(&record->heads[record->current & 1])};
     const struct slice id = exchange_id(&seen);
 
     log_event(LOG_WARN, LOG_EV_UPSTREAM_FAILED, "request=%.*s pool=%.*s server=%.*s reason=%.*s outcome=%s",

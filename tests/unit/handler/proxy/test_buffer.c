@@ -92,7 +92,9 @@ static void what_is_too_large_for_memory_moves_to_a_disk_with_all_that_it_has(vo
     memcpy(bytes, "begin", 5);
     memcpy(bytes + sizeof bytes - 3, "end", 3);
     assert_int_equal(buffer_write(fd, 0, (struct slice){bytes, sizeof bytes}), 0);
-    assert_true(reserve(sizeof bytes, 100000, 200000) > 0);
+    assert_int_equal(reserve(sizeof bytes, 100000, 200000), 30000); /* there is room in memory still */
+    assert_int_equal(fd, memory);
+    assert_true(reserve(sizeof bytes, 70050, 200000) > 0); /* and now there is none */
     assert_int_not_equal(fd, memory);
     assert_false(is_memory(fd));
     assert_holds("begin");

@@ -261,6 +261,57 @@ static void a_full_queue_turns_away_and_a_place_in_it_is_given_back(void **state
     behind.talk.client = -1;
 }
 
+/* A place that another worker gives back is nobody's news: whoever comes then must not go past those who wait. */
+static void who_comes_later_does_not_go_past_who_waits(void **state)
+{
+    struct waiter waiters[2];
+    struct table other;
+    (void)state;
+
+    behind.server.max = 1;
+    assert_int_equal(table_open(&other, behind.shared, -1, 1, NULL), 0);
+    assert_int_equal(table_take(&other, 0, 1), 0);
+    waiters[0] = another("/first");
+    assert_int_equal(behind_active(), 1);
+    table_release(&other, 0);
+    waiters[1] = another("/second");
+    behind_accept();
+    behind_hear("GET /first ");
+    answer(&waiters[0], "ok");
+    behind_hear("GET /second ");
+    answer(&waiters[1], "ok");
+    assert_nothing_is_held();
+    table_close(&other);
+    fd_close(&waiters[0].client);
+    fd_close(&waiters[1].client);
+    behind.talk.client = -1;
+}
+
+/* The leg's record could not be trusted at a revival, say. */
+static void a_request_whose_leg_has_vanished_is_not_sent_again(void **state)
+{
+    struct waiter waiters[2];
+    (void)state;
+
+    behind.server.max = 1;
+    waiters[0] = another("/");
+    behind_accept();
+    behind_hear("GET / ");
+    waiters[1] = another("/waited"); /* so its request lies in a plan */
+    answer(&waiters[0], "ok");
+    behind_hear("GET /waited ");
+    turn_to(&waiters[1]);
+    close((int)arena_number(&worker()->arena, behind_leg()));
+    record_set_life(behind_leg(), RECORD_FREE);
+    behind_revive(NULL);
+    talk_settle(&behind.talk);
+    talk_expect(&behind.talk, 502, NULL);
+    assert_false(behind_is_asked());
+    fd_close(&waiters[0].client);
+    fd_close(&waiters[1].client);
+    behind.talk.client = -1;
+}
+
 static void who_leaves_the_queue_is_not_served_and_the_next_one_is(void **state)
 {
     struct waiter waiters[3];
@@ -386,6 +437,8 @@ int main(void)
         CASE(who_finds_no_memory_to_wait_in_is_begun_again),
         CASE(who_waits_longest_is_served_first_also_after_deaths),
         CASE(a_full_queue_turns_away_and_a_place_in_it_is_given_back),
+        CASE(who_comes_later_does_not_go_past_who_waits),
+        CASE(a_request_whose_leg_has_vanished_is_not_sent_again),
         CASE(who_leaves_the_queue_is_not_served_and_the_next_one_is),
         CASE(no_server_is_asked_before_the_body_is_whole),
         CASE(a_worker_may_die_between_the_last_byte_and_the_choice_of_a_server),
