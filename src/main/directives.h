@@ -130,6 +130,7 @@ struct build {
     struct block_build *first_block, **block_end; /* all sites and routes */
     struct listen_build *first_listen, **listen_end;
     struct pool_build *first_pool, **pool_end;
+    uint32_t upstream_addresses, upstream_names; /* of all pools */
     struct proxy_build *first_proxy, **proxy_end;
     struct tcp_build *first_tcp, **tcp_end;
     struct conf_node listener_nodes[CORE_LISTENERS_MAX]; /* where each is first named */

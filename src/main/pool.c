@@ -55,6 +55,20 @@ static int parse_server(const char *text, struct conf_address *address, int *is_
     return *problem ? ERR_SYNTAX : 0;
 }
 
+/* 1, and *problem, if all pools together have as many as there are places for. */
+static int is_one_too_many(struct build *build, const struct conf_address *address, const char **problem,
+                           const char **hint)
+{
+    *hint = NULL;
+    if (address->kind == CONF_ADDRESS_NAME) {
+        *problem = "is one name too many: all pools together may have 256";
+        return build->upstream_names++ >= UPSTREAM_NAMES_MAX;
+    }
+    *problem = "is one address too many: all pools together may have 1024";
+    return build->upstream_addresses++ >= UPSTREAM_ADDRESSES_MAX;
+}
+_Static_assert(UPSTREAM_NAMES_MAX == 256 && UPSTREAM_ADDRESSES_MAX == 1024, "as the messages say");
+
 int pool_add_server(struct pool_build *pool, const char *text, struct upstream_server **out,
                     const char **problem, const char **hint)
 {
@@ -63,7 +77,8 @@ int pool_add_server(struct pool_build *pool, const char *text, struct upstream_s
     char canonical[UPSTREAM_SERVER_TEXT_MAX + 2];
     struct text written;
     int is_srv;
-    if (parse_server(text, &address, &is_srv, problem, hint))
+    if (parse_server(text, &address, &is_srv, problem, hint) ||
+        is_one_too_many(pool->build, &address, problem, hint))
         return ERR_SYNTAX;
     struct server_build *build = storage_take(storage, sizeof *build);
     if (!build)
@@ -478,7 +493,8 @@ static const struct directive directives[] = {
                "said. `max`: how "
                "many requests may be under way there, over all workers; more wait (`queue`). `backup`: it is "
                "asked only "
-               "while every other server is down, put aside, or was tried.",
+               "while every other server is down, put aside, or was tried. All pools together may have 1024 "
+               "addresses and 256 names.",
         .example = "pool app {\n    server 10.0.0.1:3000 weight 2 max 100\n    server unix:/run/app.sock\n   "
                    " server "
                    "app.example.com:3000 backup\n}" SITE_OF_APP,

@@ -13,7 +13,10 @@
 #define UPSTREAM_POOLS_MAX 256u   /* those that `proxy ADDR` makes with them */
 #define UPSTREAM_SERVERS_MAX 64u  /* of one pool, as written */
 #define UPSTREAM_MEMBERS_MAX 128u /* of one pool, with all addresses of its names */
-#define UPSTREAM_NAME_MAX 63u     /* bytes of a pool's name */
+/* Of all pools together, as written: what all workers know of them has so many places (table.h). */
+#define UPSTREAM_ADDRESSES_MAX 1024u
+#define UPSTREAM_NAMES_MAX 256u /* HOST and SRV */
+#define UPSTREAM_NAME_MAX 63u   /* bytes of a pool's name */
 #define UPSTREAM_SERVER_TEXT_MAX                                                                             \
     270u /* bytes of a server as written: "unix:" and a path, or a name and a port */
 #define UPSTREAM_WEIGHT_MAX 1000u

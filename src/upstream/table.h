@@ -47,8 +47,8 @@
 #include <sys/socket.h>
 
 #define TABLE_VERSION 0x3230304c4f4f5055ULL /* the bytes UPOOL002 in memory order: counts with the layout */
-#define TABLE_ENTRIES 1024u
-#define TABLE_NAMES 256u
+#define TABLE_ENTRIES UPSTREAM_ADDRESSES_MAX
+#define TABLE_NAMES UPSTREAM_NAMES_MAX
 #define TABLE_FOUND 32u /* addresses of a name */
 #define TABLE_HEAD_SIZE 16384u
 #define TABLE_ENTRY_SIZE 1024u

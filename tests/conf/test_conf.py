@@ -72,3 +72,15 @@ def test_a_path_is_shown_as_it_was_written_and_relative_ones_start_from_the_file
     file.write_text("site :8080 {\n    files conf/www\n}\n")
     assert check(build, folder, "conf/h.conf").stderr.decode().startswith(
         'conf/h.conf:2:11: error: there is no folder "conf/www"\n')
+
+
+@pytest.mark.parametrize("server, count, message", [("10.0.{p}.{s}:80", 1024, "one address too many: all pools together may have 1024"),
+                                                    ("s{s}.p{p}.example:80", 256, "one name too many: all pools together may have 256")])
+def test_no_more_servers_are_taken_than_workers_have_places_for(build, folder, server, count, message):
+    servers = [f"    server {server.format(p=i // 60, s=i % 60 + 1)}\n" for i in range(count + 1)]
+    pools = [f"pool p{at} {{\n{''.join(servers[at:at + 60])}}}\n" for at in range(0, len(servers), 60)]
+    (folder / "many.conf").write_text("".join(pools) + "site :8080 {\n    proxy p0\n}\n")
+    done = check(build, folder, "many.conf")
+    assert done.returncode == 1 and done.stderr.decode().count("error: ") == 1 and message in done.stderr.decode()
+    (folder / "many.conf").write_text((folder / "many.conf").read_text().replace(servers[-1], "", 1))
+    assert b"too many" not in check(build, folder, "many.conf").stderr
