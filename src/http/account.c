@@ -13,7 +13,9 @@
 #define NOTE_MAGIC 0x45544f4eu /* "NOTE" */
 #define REASON_MAX 64
 
-/* What a line needs, in a block of the arena. */
+/* What a line needs, in the arena. A state names it by its number and 1: that of a part of a block, or of a whole block with
+ * NOTE_IS_BLOCK, for the few that are long. */
+#define NOTE_IS_BLOCK 0x80000000u
 struct note {
     uint32_t magic;
     uint16_t log; /* number and 1; 0: none, only the id is kept */
@@ -24,19 +26,48 @@ struct note {
     char reason[REASON_MAX];
     char text[LOG_LINE_MAX + LOG_LINE_MAX / 4]; /* before, behind */
 };
-_Static_assert(sizeof(struct note) <= ARENA_BLOCK_SIZE, "a note is a block");
+_Static_assert(sizeof(struct note) <= ARENA_BLOCK_SIZE, "a note fits into a block");
 
 /* --- names --- */
+
+static size_t note_offset(uint32_t name)
+{
+    if (name & NOTE_IS_BLOCK)
+        return (size_t)((name & ~NOTE_IS_BLOCK) - 1) * ARENA_BLOCK_SIZE;
+    return (size_t)(name - 1) * BLOCKS_PART_SIZE;
+}
+
+static struct note *note_at(const struct arena *arena, uint32_t name)
+{
+    return (struct note *)(void *)(arena->blocks + note_offset(name));
+}
 
 static struct note *note_of(const struct exchange *exchange)
 {
     struct note *note;
 
-    if (!exchange->state->note_block)
+    if (!exchange->state->note)
         return NULL;
-    note = (struct note *)(void *)arena_block(&exchange->worker->arena, exchange->state->note_block - 1);
+    note = note_at(&exchange->worker->arena, exchange->state->note);
     MUST(note->magic == NOTE_MAGIC);
     return note;
+}
+
+/* Its name; 0: no memory. */
+static uint32_t take_note(struct worker *worker, size_t size)
+{
+    const int is_long = size > BLOCKS_PART_SIZE;
+    const int64_t number = is_long ? blocks_take(&worker->blocks) : blocks_take_part(&worker->blocks);
+
+    return number < 0 ? 0 : ((uint32_t)number + 1) | (is_long ? NOTE_IS_BLOCK : 0);
+}
+
+static void give_note(struct worker *worker, uint32_t name)
+{
+    if (name & NOTE_IS_BLOCK)
+        blocks_give(&worker->blocks, (name & ~NOTE_IS_BLOCK) - 1);
+    else
+        blocks_give_part(&worker->blocks, name - 1);
 }
 
 struct slice exchange_id(const struct exchange *exchange)
@@ -167,15 +198,27 @@ static void put_reason(struct note *note, struct slice reason)
     note->reason[length] = '\0';
 }
 
-static void fill_note(const struct exchange *exchange, struct note *note)
+/* The last thing of a transaction that can fail. */
+static void make_note(struct exchange *exchange)
 {
     const struct slice id = exchange_id(exchange);
     struct text before = {0}, behind = {0};
+    struct note *note;
+    uint32_t name;
 
+    if (!log_number(exchange) && !is_named_by_client(exchange))
+        return;
+    if (log_number(exchange))
+        begin_line(exchange, &before, &behind);
+    name = take_note(exchange->worker, offsetof(struct note, text) + before.length + behind.length);
+    if (!name) {
+        exchange->failed = 1; /* what the response has taken is undone by whoever began it */
+        return;
+    }
+    note = note_at(&exchange->worker->arena, name);
     memset(note, 0, offsetof(struct note, text));
     note->log = log_number(exchange);
     if (note->log) {
-        begin_line(exchange, &before, &behind);
         note->format = (uint8_t)settings_of(exchange)->access_log_format;
         memcpy(note->text, before.at, before.length);
         memcpy(note->text + before.length, behind.at, behind.length);
@@ -185,23 +228,8 @@ static void fill_note(const struct exchange *exchange, struct note *note)
     note->id_length = (uint8_t)id.length;
     memcpy(note->id, id.at, id.length);
     note->magic = NOTE_MAGIC;
-}
-
-/* The last thing of a transaction that can fail. */
-static void make_note(struct exchange *exchange)
-{
-    int64_t block;
-
-    if (!log_number(exchange) && !is_named_by_client(exchange))
-        return;
-    block = blocks_take(&exchange->worker->blocks);
-    if (block < 0) {
-        exchange->failed = 1; /* what the response has taken is undone by whoever began it */
-        return;
-    }
-    fill_note(exchange, (struct note *)(void *)arena_block(&exchange->worker->arena, (uint32_t)block));
-    exchange->state->note_block = (uint32_t)block + 1;
-    put_reason(note_of(exchange), exchange->reason);
+    exchange->state->note = name;
+    put_reason(note, exchange->reason);
 }
 
 /* --- the end of a request --- */
@@ -288,7 +316,7 @@ static void end_request(struct exchange *exchange, enum log_end end)
     count_all(exchange, &result);
     make_line(exchange, &result);
     state->began_ns = 0;
-    state->note_block = 0;
+    state->note = 0;
 }
 
 /* --- transactions --- */
@@ -305,19 +333,19 @@ void account_settle(struct exchange *exchange)
         return;
     if (is_in_ring(exchange) || exchange->state->step == EXCHANGE_READ_HEAD)
         end_request(exchange, LOG_END_COMPLETE);
-    else if (exchange->request && !exchange->state->note_block)
+    else if (exchange->request && !exchange->state->note)
         make_note(exchange);
-    else if (exchange->state->note_block && (exchange->responded || exchange->reason.length))
+    else if (exchange->state->note && (exchange->responded || exchange->reason.length))
         put_reason(note_of(exchange), exchange->reason);
 }
 
 void account_commit(struct exchange *exchange)
 {
-    const uint32_t before = exchange->note_before, now = exchange->state->note_block;
+    const uint32_t before = exchange->note_before, now = exchange->state->note;
 
     redo_commit(&exchange->worker->arena, exchange->record);
     if (before && before != now)
-        worker_give_block(exchange->worker, before);
+        give_note(exchange->worker, before);
 }
 
 void account_abort(struct http *http, struct record *record, enum log_end end)
@@ -333,12 +361,14 @@ void account_abort(struct http *http, struct record *record, enum log_end end)
 
 void account_revived(struct http *http, struct record *record)
 {
-    const struct exchange_state *state = exchange_seen(record);
+    const uint32_t name = exchange_seen(record)->note;
+    struct blocks *blocks = &http->worker->blocks;
 
-    if (!state->note_block || !blocks_claim(&http->worker->blocks, state->note_block - 1))
+    if (!name || !(name & NOTE_IS_BLOCK ? blocks_claim(blocks, (name & ~NOTE_IS_BLOCK) - 1)
+                                        : blocks_claim_part(blocks, name - 1)))
         return;
     /* Damaged: without its line the request goes on. */
-    exchange_state_in(record_begin(record))->note_block = 0;
+    exchange_state_in(record_begin(record))->note = 0;
     record_commit(record);
 }
 
@@ -370,14 +400,15 @@ static const char *state_name(const struct record *record, const struct exchange
 }
 
 /* The note may be anybody's by now: nothing of it is believed. */
-static int note_id(const struct arena *arena, uint32_t block, char *out, size_t size)
+static int note_id(const struct arena *arena, uint32_t name, char *out, size_t size)
 {
+    const size_t end = (size_t)arena->core->block_extents * ARENA_BLOCK_EXTENT * ARENA_BLOCK_SIZE;
     const struct note *note;
     size_t length;
 
-    if (!block || block > arena->core->block_extents * ARENA_BLOCK_EXTENT)
+    if (!(name & ~NOTE_IS_BLOCK) || note_offset(name) >= end)
         return 0;
-    note = (const struct note *)(const void *)(arena->blocks + (size_t)(block - 1) * ARENA_BLOCK_SIZE);
+    note = note_at(arena, name);
     length = note->id_length;
     if (note->magic != NOTE_MAGIC || length >= size || length > sizeof note->id)
         return 0;
@@ -394,7 +425,7 @@ void account_describe(const struct arena *arena, const struct record *record,
     char made[REQUEST_ID_SIZE];
 
     description->state = state_name(record, state);
-    if (!state->began_ns || note_id(arena, state->note_block, description->request, CONN_REQUEST_SIZE))
+    if (!state->began_ns || note_id(arena, state->note, description->request, CONN_REQUEST_SIZE))
         return;
     request_id_make(arena->core->id_seed, state->request, made);
     memcpy(description->request, made, sizeof made);

@@ -35,7 +35,7 @@ struct exchange exchange_begin(struct worker *worker, struct record *record)
                              .record = record,
                              .head = head,
                              .state = state_of(head),
-                             .note_before = state_of(head)->note_block,
+                             .note_before = state_of(head)->note,
                              .plan_before = head->plan_block,
                              .spool_before = head->spool};
 }

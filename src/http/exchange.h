@@ -70,7 +70,7 @@ struct exchange_state {
     /* for its account (http/account.h) */
     uint64_t began_ns;      /* when its head was complete; 0: no request is under way, or its line is made */
     uint64_t response_from; /* stream offset of the response's first byte */
-    uint32_t note_block;    /* block number + 1 of what its line needs, or 0 */
+    uint32_t note;          /* where lies what its line needs (http/account.c), or 0 */
     uint16_t status;        /* of the response; 0: none yet */
     uint16_t response_head; /* bytes of its head */
 };

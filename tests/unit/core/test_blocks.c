@@ -133,6 +133,68 @@ static void free_extents_at_the_end_are_given_back_but_for_the_spare_ones(void *
     arena_block(&arena, 0)[0] = 'x';
 }
 
+static uint32_t take_part(void)
+{
+    int64_t number = blocks_take_part(&blocks);
+
+    assert_true(number >= 0);
+    return (uint32_t)number;
+}
+
+static void parts_fill_a_block_and_give_it_back_with_the_last_of_them(void **state)
+{
+    (void)state;
+    assert_int_equal(take(), 0);
+    for (uint32_t i = 0; i < BLOCKS_PARTS; i++) {
+        assert_int_equal(take_part(), BLOCKS_PARTS + i);
+        blocks_part(&arena, BLOCKS_PARTS + i)[BLOCKS_PART_SIZE - 1] = (char)i;
+    }
+    assert_ptr_equal(blocks_part(&arena, BLOCKS_PARTS), arena_block(&arena, 1));
+    assert_int_equal(blocks.in_use, 2);
+    assert_int_equal(take_part(), 2 * BLOCKS_PARTS);
+    assert_int_equal(take(), 3);
+    blocks_give_part(&blocks, BLOCKS_PARTS + 5);
+    assert_int_equal(take_part(), BLOCKS_PARTS + 5); /* before the emptier one behind */
+    blocks_give_part(&blocks, 2 * BLOCKS_PARTS);
+    assert_int_equal(blocks.in_use, 3);
+    assert_int_equal(take(), 2);
+    for (uint32_t i = 0; i < BLOCKS_PARTS; i++)
+        blocks_give_part(&blocks, BLOCKS_PARTS + i);
+    assert_int_equal(take(), 1);
+}
+
+static void a_part_is_claimed_once_and_never_of_a_block_that_is_whole(void **state)
+{
+    struct blocks next;
+    (void)state;
+
+    assert_int_equal(take(), 0);
+    assert_int_equal(take_part(), BLOCKS_PARTS);
+    assert_int_equal(take_part(), BLOCKS_PARTS + 1);
+    assert_int_equal(blocks_init(&next, &arena), 0); /* of the next worker */
+    assert_int_equal(blocks_claim(&next, 0), 0);
+    assert_int_equal(blocks_claim_part(&next, BLOCKS_PARTS + 1), 0);
+    assert_int_equal(blocks_claim_part(&next, BLOCKS_PARTS + 1), ERR_INVALID);
+    assert_int_equal(blocks_claim_part(&next, 3), ERR_INVALID);
+    assert_int_equal(blocks_claim(&next, 1), ERR_INVALID);
+    assert_int_equal(blocks_claim_part(&next, ARENA_BLOCK_EXTENT * BLOCKS_PARTS), ERR_INVALID);
+    assert_int_equal(blocks_claim_part(&next, UINT32_MAX), ERR_INVALID);
+    assert_int_equal(blocks_take_part(&next), BLOCKS_PARTS);
+    assert_int_equal(blocks_take_part(&next), BLOCKS_PARTS + 2);
+    blocks_fini(&next);
+}
+
+static void without_a_block_there_is_no_part_but_in_those_that_have_room(void **state)
+{
+    (void)state;
+    for (uint32_t i = 1; i < arena.core->block_count; i++)
+        (void)take();
+    for (uint32_t i = 0; i < BLOCKS_PARTS; i++)
+        (void)take_part();
+    assert_int_equal(blocks_take_part(&blocks), ERR_LIMIT);
+    assert_int_equal(blocks_take(&blocks), ERR_LIMIT);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -143,6 +205,9 @@ int main(void)
         TEST(a_block_is_claimed_once_and_only_where_it_was_ever_reserved),
         TEST(what_is_not_in_use_cannot_be_given_back),
         TEST(free_extents_at_the_end_are_given_back_but_for_the_spare_ones),
+        TEST(parts_fill_a_block_and_give_it_back_with_the_last_of_them),
+        TEST(a_part_is_claimed_once_and_never_of_a_block_that_is_whole),
+        TEST(without_a_block_there_is_no_part_but_in_those_that_have_room),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -102,13 +102,35 @@ static void a_request_with_a_body_keeps_its_name_until_it_is_answered(void **sta
     (void)state;
     talk_say(&talk, "POST /hash HTTP/1.1\r\nHost: x\r\nX-Request-Id: mine\r\nContent-Length: 5\r\n\r\nab");
     talk_settle(&talk);
-    assert_int_not_equal(exchange_seen(talk.record)->note_block, 0);
+    assert_int_not_equal(exchange_seen(talk.record)->note, 0);
     talk_revive(&talk, -1);
     talk_say(&talk, "cde");
     talk_settle(&talk);
     assert_lines(1, " mine ");
     assert_int_equal(counter(HTTP_REQUEST_BODY_BYTES), 5);
-    assert_int_equal(exchange_seen(talk.record)->note_block, 0);
+    assert_int_equal(exchange_seen(talk.record)->note, 0);
+}
+
+static void a_long_line_is_kept_in_a_block_of_its_own(void **state)
+{
+    const uint32_t before = talk.rig.worker.blocks.in_use;
+    char request[4096], agent[1001];
+    (void)state;
+
+    memset(agent, 'a', sizeof agent - 1);
+    agent[sizeof agent - 1] = '\0';
+    snprintf(request, sizeof request,
+             "POST /hash HTTP/1.1\r\nHost: x\r\nReferer: %s\r\nUser-Agent: %s\r\nContent-Length: 5\r\n\r\nab",
+             agent, agent);
+    talk_say(&talk, request);
+    talk_settle(&talk);
+    assert_true(exchange_seen(talk.record)->note >= ARENA_BLOCK_SIZE); /* no part has such a number here */
+    talk_revive(&talk, -1);
+    talk_say(&talk, "cde");
+    talk_settle(&talk);
+    assert_lines(1, agent);
+    assert_int_equal(exchange_seen(talk.record)->note, 0);
+    assert_int_equal(talk.rig.worker.blocks.in_use, before);
 }
 
 /* A lister reads without a lock: the note's block may have become anything meanwhile. */
@@ -116,15 +138,15 @@ static void a_listing_believes_no_name_that_could_not_be_one(void **state)
 {
     struct arena *arena = &talk.rig.worker.arena;
     struct conn_description description = {0};
-    char *block, *name;
+    char *part, *name;
     (void)state;
 
     talk_say(&talk, "POST /hash HTTP/1.1\r\nHost: x\r\nX-Request-Id: mine\r\nContent-Length: 5\r\n\r\nab");
     talk_settle(&talk);
     account_describe(arena, talk.record, &description);
     assert_string_equal(description.request, "mine");
-    block = (char *)arena_block(arena, exchange_seen(talk.record)->note_block - 1);
-    for (char *from = block; (name = memmem(from, (size_t)(block + ARENA_BLOCK_SIZE - from), "mine", 4));
+    part = blocks_part(arena, exchange_seen(talk.record)->note - 1);
+    for (char *from = part; (name = memmem(from, (size_t)(part + BLOCKS_PART_SIZE - from), "mine", 4));
          from = name)
         memcpy(name, "mi\n\"", 4);
     account_describe(arena, talk.record, &description);
@@ -217,6 +239,7 @@ int main(void)
         CASE(a_request_answered_at_once_has_its_line_with_the_answer),
         CASE(what_is_no_request_has_a_line_in_the_outermost_log),
         CASE(a_request_with_a_body_keeps_its_name_until_it_is_answered),
+        CASE(a_long_line_is_kept_in_a_block_of_its_own),
         CASE(a_listing_believes_no_name_that_could_not_be_one),
         CASE(a_file_has_its_line_when_it_is_through),
         CASE(a_file_broken_off_by_the_client_says_so_and_how_much_was_sent),
