@@ -3,6 +3,7 @@
 #include "crash/scenario_files.h"
 #include "crash/scenario_header.h"
 #include "crash/scenario_refusals.h"
+#include "crash/scenario_tunnel.h"
 #include "crash/talk.h"
 #include "tools/documents.h"
 #include "tools/victim.h"
@@ -364,6 +365,15 @@ const struct scenario_part scenario_parts[] = {
     {"listing", 0, 0, 0, files_listing},
     {"late-body", 1, 0, 1, run_late_body},
     {"header", 0, 0, 1, header_by_and_by},
+    {"tunnel-ping", 0, 0, 1, tunnel_ping},
+    {"tunnel-bulk", 0, 0, 1, tunnel_bulk},
+    {"tunnel-slow-reader", 0, 0, 1, tunnel_slow_reader},
+    {"tunnel-we-end-first", 0, 0, 1, tunnel_we_end_first},
+    {"tunnel-server-ends-first", 0, 0, 1, tunnel_server_ends_first},
+    {"tunnel-we-reset", 0, 0, 1, tunnel_we_reset},
+    {"tunnel-server-resets", 0, 0, 1, tunnel_server_resets},
+    {"tunnel-urgent", 0, 1, 1, tunnel_urgent},
+    {"tunnel-fresh", 0, 0, 1, tunnel_fresh},
 };
 const size_t scenario_part_count = sizeof scenario_parts / sizeof scenario_parts[0];
 
@@ -378,8 +388,11 @@ const struct scenario_part *scenario_find(const char *name)
 
 static char *reason; /* one page shared with the children */
 
-void scenario_init(void)
+static int bystanders_echo;
+
+void scenario_init(int echoes)
 {
+    bystanders_echo = echoes;
     reason = mmap(NULL, SCENARIO_REASON_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (reason == MAP_FAILED)
         abort();
@@ -390,6 +403,11 @@ static void ask_bystander(const struct bystander *bystander, unsigned document)
 {
     struct talk talk;
     talk_adopt(&talk, bystander->target, bystander->fd);
+    if (bystanders_echo) {
+        tunnel_ask(&talk, document);
+        talk_expect_quiet(&talk);
+        return;
+    }
     talk_get(&talk, document);
     talk_expect_document(&talk, document);
     talk_expect_quiet(&talk);
@@ -463,6 +481,13 @@ const char *scenario_verdict(int status)
     return reason[0] ? reason : "the scenario ended without a reason";
 }
 
+static void greet_bystander(const struct bystander *bystander)
+{
+    struct talk talk;
+    talk_adopt(&talk, bystander->target, bystander->fd);
+    tunnel_greet(&talk, 'e');
+}
+
 int bystander_open(struct bystander *bystander)
 {
     if (bystander->fd >= 0)
@@ -476,6 +501,8 @@ int bystander_open(struct bystander *bystander)
     pid_t child = fork();
     if (child == 0) {
         script_begin();
+        if (bystanders_echo)
+            greet_bystander(bystander);
         ask_bystander(bystander, 2);
         _exit(0);
     }

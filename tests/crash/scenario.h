@@ -29,8 +29,9 @@ struct bystander {
     int fd;                      /* -1: not open */
 };
 
-/* Call once before any scenario starts. */
-void scenario_init(void);
+/* Call once before any scenario starts. `echoes`: what is behind the targets echoes (scenario_tunnel.h), so that bystanders
+ * are asked likewise. */
+void scenario_init(int echoes);
 /* Starts the part in a child process, then asks the bystander (may be NULL) for a document. The child's pid. */
 pid_t scenario_start(const struct scenario_part *part, const struct target *target,
                      const struct bystander *bystander);

@@ -26,6 +26,8 @@ static const char usage[] =
     "  --steps-max N --steps-stride N  single steps from 0 to N (default 300, 1)\n"
     "  --parts NAME,...   default all, but for those by name alone; --list-parts names them\n"
     "  --no-hooks         leave out what needs /_test/\n"
+    "  --echo             behind the targets is no server of documents, but one that echoes: for the parts "
+    "tunnel-...\n"
     "launch sweeps (one server a point; readiness by NOTIFY_SOCKET):\n"
     "  --phase start|run  kill while starting (default), or after readiness while a scenario runs\n"
     "  --kill-worker      in phase run the scenario also kills a worker\n"
@@ -87,6 +89,7 @@ static const struct option_entry option_table[] = {
     {"json", OPTION_FLAG, AT(json), 0},
     {"list-parts", OPTION_FLAG, AT(list_parts), 0},
     {"no-hooks", OPTION_FLAG, AT(no_hooks), 0},
+    {"echo", OPTION_FLAG, AT(echoes), 0},
     {"kill-worker", OPTION_FLAG, AT(kill_worker), 0},
     {"launch", OPTION_LAST, 0, 0},
     {NULL, OPTION_LAST, 0, 0},
@@ -126,7 +129,7 @@ int main(int argc, char **argv)
     }
     signal(SIGPIPE, SIG_IGN);
     documents_init();
-    scenario_init();
+    scenario_init(options.echoes);
     (void)sweep_is_late(&options); /* the time starts now */
     if ((options.role ? sweep_launch(&options) : sweep_worker(&options)) != 0) {
         fprintf(stderr, "sweep: the sweep could not be done\n");

@@ -34,6 +34,7 @@ struct sweep_options {
     uint64_t keeper;   /* its pid */
     const char *parts; /* comma separated or "all" */
     int no_hooks;
+    int echoes; /* what is behind the targets */
     enum point_mode mode;
 
     /* Launch sweeps. */

@@ -8,8 +8,9 @@ import random
 import subprocess
 
 import pytest
-from counting_upstream import GREETING, CountingUpstream, pattern
+from counting_upstream import CountingUpstream, pattern
 from killers import (BUILD, SOAK, Killing, Load, descriptor_counts, long_or_short, program, run_sweep, wait_settled)
+from tunnels import Upgraded, tunnel
 
 pytestmark = [pytest.mark.variants("hooks", "release", "asan"), pytest.mark.limit(3700 if SOAK else 100)]
 
@@ -173,54 +174,6 @@ async def converse(port, seconds, part, seed):
     return {kind: sum(talk.done for talk, of in talks if of == kind) for _, kind in talks}
 
 
-class Tunnel:
-    """An upgraded connection whose every byte must come back, in order, once; either side may end first."""
-
-    def __init__(self, port, name, lot, is_bulk):
-        self.port, self.name, self.lot, self.is_bulk, self.echoed, self.tunnels = port, name, lot, is_bulk, 0, 0
-
-    async def write(self, until):
-        at = 0
-        while asyncio.get_running_loop().time() < until and at < self.limit:
-            size = 60_000 if self.is_bulk else self.lot.choice([1, 2, 125, 126, 4095, 4096, 16384, 65535, 65536])
-            self.writer.write(pattern(at, size))
-            at += size
-            await self.writer.drain()
-            if not self.is_bulk:
-                await asyncio.sleep(self.lot.uniform(0, 0.03))
-        self.writer.write_eof()
-        return at
-
-    async def read(self):
-        assert await self.reader.readexactly(len(GREETING)) == GREETING, self.name
-        at = 0
-        while data := await self.reader.read(65536):
-            assert data == pattern(at, len(data)), f"{self.name}: wrong bytes at {at}"
-            at += len(data)
-        return at
-
-    async def talk(self, until):
-        while asyncio.get_running_loop().time() < until:
-            self.limit = self.lot.randrange(1, 20_000_000)
-            self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
-            self.writer.write(b"GET /echo HTTP/1.1\r\nHost: a\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n")
-            head = await self.reader.readuntil(b"\r\n\r\n")
-            assert head.startswith(b"HTTP/1.1 101 "), f"{self.name}: {head!r}"
-            assert b"\r\nUpgrade: echo\r\n" in head and b"\r\nConnection: upgrade\r\n" in head
-            written, read = await asyncio.gather(self.write(until), self.read())
-            assert written == read, f"{self.name}: {written} bytes went, {read} came back"
-            self.echoed += read
-            self.tunnels += 1
-            self.writer.close()
-
-
-async def tunnel(port, seconds, part, seed):
-    until = asyncio.get_running_loop().time() + seconds
-    tunnels = [Tunnel(port, f"tunnel{i}", random.Random(f"{seed}{i}"), i % 10 == 0) for i in range(100 // part)]
-    await asyncio.gather(*(one.talk(until) for one in tunnels))
-    return sum(one.tunnels for one in tunnels), sum(one.echoed for one in tunnels)
-
-
 @pytest.mark.parametrize("kind", ["tcp", "unix"] if SOAK else ["unix"] if BUILD == "release" else ["tcp"])
 def test_upgraded_connections_lose_no_byte_when_workers_are_killed(start_pair, folder, kind, variant, seed, record_property):
     with CountingUpstream(folder) as upstream:
@@ -229,7 +182,8 @@ def test_upgraded_connections_lose_no_byte_when_workers_are_killed(start_pair, f
         wait_settled(server)
         before = descriptor_counts(server)
         with Killing(server, seed) as killing:
-            tunnels, echoed = asyncio.run(tunnel(server.port, long_or_short(60, 6), 4 if variant == "asan" else 1, seed))
+            tunnels, echoed = asyncio.run(tunnel(Upgraded, server.targets, long_or_short(60, 6),
+                                                 25 if variant == "asan" else 100, seed))
         assert killing.kills > 20 and tunnels >= 25 and echoed > 1_000_000
         check_nothing_is_left(server, before)
         record_property("echoed", f"{tunnels} tunnels, {echoed} bytes, {killing.kills} kills")

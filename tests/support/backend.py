@@ -74,23 +74,47 @@ class Backend:
         self.close()
 
 
-async def echo(reader, writer, greeting):
+async def until_line(reader, writer):
+    """Everything up to a line break goes back."""
+    line = await reader.readline()
+    writer.write(line)
+    await writer.drain()
+
+
+async def echo(reader, writer, greeting, has_modes):
     try:
         writer.write(greeting)
-        while data := await reader.read(1 << 16):
-            writer.write(data)
-            await writer.drain()
-        writer.write_eof()
-    except ConnectionError:
+        mode = await reader.readexactly(1) if has_modes else b"e"
+        if mode == b"e":
+            while data := await reader.read(1 << 16):
+                writer.write(data)
+                await writer.drain()
+            writer.write_eof()
+            return
+        await until_line(reader, writer)
+        if mode == b"q":
+            writer.write_eof()
+            while await reader.read(1 << 16):
+                pass
+        else:
+            reset_when_sent(writer)
+    except (ConnectionError, asyncio.IncompleteReadError):
         pass
     finally:
         writer.close()
 
 
-def run_echo(path, greeting, ready):
+def reset_when_sent(writer):
+    connection = writer.get_extra_info("socket")
+    if connection.family != socket.AF_UNIX:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+def run_echo(path, greeting, has_modes, ready):
     async def main():
         def begin(reader, writer):
-            return echo(reader, writer, greeting)
+            return echo(reader, writer, greeting, has_modes)
 
         tcp = await asyncio.start_server(begin, "127.0.0.1", 0, backlog=1024)
         unix = await asyncio.start_unix_server(begin, path, backlog=1024)
@@ -103,15 +127,15 @@ def run_echo(path, greeting, ready):
 
 class Echo:
     """Sends a greeting, and everything back, until the end. Runs while it is entered; `addresses` are those of TCP and of the
-    Unix socket."""
+    Unix socket. With modes, the first byte says how a connection ends: crash/scenario_tunnel.h."""
 
-    def __init__(self, folder, greeting=b""):
-        self.path, self.greeting = str(folder / "echo.sock"), greeting
+    def __init__(self, folder, greeting=b"", has_modes=False):
+        self.path, self.greeting, self.has_modes = str(folder / "echo.sock"), greeting, has_modes
 
     def __enter__(self):
         here, there = multiprocessing.Pipe()
         self.process = multiprocessing.get_context("fork").Process(
-            target=run_echo, args=(self.path, self.greeting, there), daemon=True)
+            target=run_echo, args=(self.path, self.greeting, self.has_modes, there), daemon=True)
         self.process.start()
         self.addresses = {"tcp": f"127.0.0.1:{here.recv()}", "unix": f"unix:{self.path}"}
         return self
