@@ -36,6 +36,7 @@
     X(CLIENT_CLOSED, client_closed, "the client sent its FIN before its request was whole")                  \
     X(CLIENT_RESET, client_reset, "the connection was reset, or failed")                                     \
     X(TIMEOUT, timeout, "the client took nothing of the response for too long")                              \
+    X(TUNNEL_IDLE, tunnel_idle, "no byte passed in an upgraded connection for too long")                     \
     X(FILE_FAILED, file_failed, "the file could not be read to its end")                                     \
     X(CRASHED, crashed, "the request crashed a worker after its response had begun")                         \
     X(UPSTREAM_FAILED, upstream_failed, "the upstream server broke off its response")                        \

@@ -435,7 +435,7 @@ static void leg_expired(struct worker *worker, struct record *leg)
 
     if (client && relay_seen(client)->flags & RELAY_TUNNEL) {
         worker_turn_to(worker, client);
-        exchange_close(worker, client, LOG_END_TIMEOUT);
+        exchange_close(worker, client, LOG_END_TUNNEL_IDLE);
     } else if (client) {
         worker_turn_to(worker, client);
         (void)waiting_failed(worker, client, &leg, leg_timeout(worker, leg), (struct slice){"", 0});
