@@ -19,10 +19,11 @@ static struct rig rig;
 static struct record *ends[2];
 static int peers[2];
 
-static void opened(struct worker *of, struct record *which)
+static void opened(struct worker *of, struct record *which, struct record_head *head)
 {
     (void)of;
     (void)which;
+    (void)head;
 }
 
 static void ready(struct worker *of, struct record *which, unsigned events)
