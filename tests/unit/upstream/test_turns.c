@@ -78,10 +78,10 @@ static void who_is_due_first_is_woken_first_in_whatever_order_they_come(void **s
     turns_recounted(turns);
     assert_int_equal(pick(1, &member), 0);
     turns_hold(turns, &records[1]);
-    turns_wait(turns, &records[5], 0, NOW_NS + 30);
-    turns_wait(turns, &records[6], 0, NOW_NS + 10);
-    turns_wait(turns, &records[7], 0, NOW_NS + 20);
-    turns_wait(turns, &records[6], 0, NOW_NS + 99); /* it waits already */
+    turns_wait(turns, &records[5], 0, NOW_NS + 30, 0);
+    turns_wait(turns, &records[6], 0, NOW_NS + 10, 0);
+    turns_wait(turns, &records[7], 0, NOW_NS + 20, 0);
+    turns_wait(turns, &records[6], 0, NOW_NS + 99, 0); /* it waits already */
     assert_int_equal(turns_waiting(turns, 0), 3);
     turns_let_go(turns, 1, member);
     woken(1, 6);
@@ -105,7 +105,7 @@ static void nobody_goes_before_the_one_who_was_told_of_a_place(void **state)
     assert_int_equal(pick(1, &member), 0);
     turns_hold(turns, &records[1]);
     assert_int_equal(pick(2, &other), ERR_BUSY);
-    turns_wait(turns, &records[2], 0, NOW_NS + 10);
+    turns_wait(turns, &records[2], 0, NOW_NS + 10, 0);
     turns_let_go(turns, 1, member);
     assert_int_equal(pick(3, &other), ERR_BUSY);
     assert_int_equal(pick(2, &other), 0);
