@@ -34,6 +34,8 @@
 #define LAST_ACCEPTS 64 /* turns of worker_accept, should the queue be filled all the same */
 #define MEMORY_LOOK_NS (50 * NS_PER_MS)
 #define DRAIN_LOOK_NS (20 * NS_PER_MS)
+#define PART_NS                                                                                              \
+    NS_PER_S /* behind the end of a drain, for those that say goodbye; less than STOP_GRACE_NS of the master */
 
 /* --- for classes --- */
 
@@ -391,6 +393,26 @@ static int any_busy(struct worker *worker)
     return 0;
 }
 
+/* 1 while somebody needs a moment. */
+static int any_parts(struct worker *worker)
+{
+    uint32_t limit = arena_records_limit(&worker->arena);
+    int parts = 0;
+
+    for (uint32_t n = 0; n < limit; n++) {
+        struct record *record = arena_record(&worker->arena, n);
+        const struct conn_class *class = worker->service->classes[record->class_tag];
+
+        if (record->life != RECORD_OPEN || !class->part)
+            continue;
+        worker_turn_to(worker, record);
+        parts |= class->part(worker, record);
+        COMPILER_BARRIER();
+        worker->intent->record = 0;
+    }
+    return parts;
+}
+
 /* Idle connections are closed last: until then a request on them is still answered (and told to close). */
 static void worker_drain(struct worker *worker)
 {
@@ -401,6 +423,8 @@ static void worker_drain(struct worker *worker)
     if (worker->listeners_close_ns && (worker->now_ns >= worker->listeners_close_ns || is_over))
         worker_stop_listening(worker);
     if (worker->listeners_close_ns || (stays && !page->connections) || (!is_over && any_busy(worker)))
+        return;
+    if (is_over && worker->now_ns < page->order_deadline_ns + PART_NS && any_parts(worker))
         return;
     log_event(LOG_INFO, LOG_EV_DRAIN_ENDED, "slot=%u cut_off=%d idle_closed=%llu", page->slot,
               is_over && any_busy(worker), (unsigned long long)page->connections);

@@ -54,6 +54,9 @@ struct conn_class {
     int (*is_idle)(const struct record *record, uint64_t now_ns);
     /* 1 if it is fair to close it for others, when there is no room left. NULL: never. */
     int (*may_yield)(const struct worker *worker, const struct record *record);
+    /* The drain time is over: says goodbye, where its protocol has a word for that, and may close. 1: it needs a moment yet, and
+     * will be asked again, for PART_NS in all (worker.c). NULL: there is no such word. */
+    int (*part)(struct worker *worker, struct record *record);
     /* Close at once: the drain time is over, or the record cannot be trusted. Gives back what the record refers to
      * and calls worker_close. */
     void (*abandon)(struct worker *worker, struct record *record);

@@ -675,9 +675,17 @@ void exchange_blamed(struct worker *worker, struct record *record)
               arena_number(&worker->arena, record), (int)id.length, id.at);
 }
 
+static int exchange_part(struct worker *worker, struct record *record)
+{
+    const struct handler *handler = http_of(worker)->handlers[exchange_seen(record)->handler];
+
+    return exchange_seen(record)->step == EXCHANGE_RELAY && handler->part && handler->part(worker, record);
+}
+
 static void exchange_abandon(struct worker *worker, struct record *record)
 {
-    exchange_close(worker, record, LOG_END_STOPPED);
+    exchange_close(worker, record,
+                   exchange_seen(record)->flags & EXCHANGE_TOLD ? LOG_END_DRAINED : LOG_END_STOPPED);
 }
 
 const struct conn_class http_class = {
@@ -689,6 +697,7 @@ const struct conn_class http_class = {
     .blamed = exchange_blamed,
     .is_idle = exchange_is_idle,
     .may_yield = deadline_may_yield,
+    .part = exchange_part,
     .abandon = exchange_abandon,
     .describe = account_describe,
 };

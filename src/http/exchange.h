@@ -53,6 +53,7 @@ enum exchange_flag {
     EXCHANGE_HTTP_1_0 = 16,
     EXCHANGE_CUT = 32,    /* the response ends early: it cannot be completed */
     EXCHANGE_BY_END = 64, /* the end of the connection is the end of the response */
+    EXCHANGE_TOLD = 128,  /* in a tunnel: both sides know that the server goes away */
 };
 
 struct exchange_state {
@@ -105,6 +106,8 @@ struct handler {
     /* In RELAY: the exchange is taken away from the handler in this transaction, which then answers or closes. The handler
      * lets go of what the exchange was bound to. */
     void (*detach)(struct exchange *exchange);
+    /* In RELAY: as conn_class.part. May be NULL. */
+    int (*part)(struct worker *worker, struct record *record);
 };
 
 #define HTTP_HANDLERS_MAX 8

@@ -40,7 +40,8 @@
     X(FILE_FAILED, file_failed, "the file could not be read to its end")                                     \
     X(CRASHED, crashed, "the request crashed a worker after its response had begun")                         \
     X(UPSTREAM_FAILED, upstream_failed, "the upstream server broke off its response")                        \
-    X(STOPPED, stopped, "the server stopped, and the time for its drain was over")
+    X(STOPPED, stopped, "the server stopped, and the time for its drain was over")                           \
+    X(DRAINED, drained, "the same, and both sides of a WebSocket were told so between two frames")
 
 enum log_end {
 #define LOG_END_ENUM(name, text, meaning) LOG_END_##name,

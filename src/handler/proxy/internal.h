@@ -8,6 +8,7 @@
 #include "http/log_line.h"
 #include "http/proxy.h"
 #include "proto/h1_response.h"
+#include "proto/ws_frames.h"
 #include "upstream/table.h"
 #include "upstream/turns.h"
 
@@ -70,14 +71,23 @@ enum leg_flag {
         128, /* began with a header that names its client (net/proxy_header.h): it is that one's alone */
 };
 
+/* Of what both sides have upgraded to (websocket.c). */
+enum leg_websocket {
+    LEG_WS_FOLLOWED = 1, /* the borders of its frames are known */
+    LEG_WS_PARTS = 2,    /* the time of a drain is over */
+    LEG_WS_TOLD_CLIENT = 4,
+    LEG_WS_TOLD_SERVER = 8, /* that it is: nothing more is passed on to it */
+};
+enum { LEG_UP, LEG_DOWN }; /* what the client sends, what the server sends */
+
 /* In the protocol state of the upstream's record. */
 struct leg_state {
-    uint8_t step;  /* enum leg_step */
-    uint8_t flags; /* enum leg_flag */
-    uint8_t body;  /* enum h1_body of the response */
-    uint8_t reserved;
-    uint32_t member; /* of pools.h; one of its active places is held while CONNECTING and BUSY */
-    uint32_t client; /* number + 1, or 0; of an idle leg: the one that it was announced for */
+    uint8_t step;      /* enum leg_step */
+    uint8_t flags;     /* enum leg_flag */
+    uint8_t body;      /* enum h1_body of the response */
+    uint8_t websocket; /* enum leg_websocket; 0: it is none */
+    uint32_t member;   /* of pools.h; one of its active places is held while CONNECTING and BUSY */
+    uint32_t client;   /* number + 1, or 0; of an idle leg: the one that it was announced for */
     uint32_t reserved_client;
     uint64_t client_serial;
     uint64_t request;      /* serial of the request */
@@ -85,7 +95,10 @@ struct leg_state {
     uint64_t answer_from;  /* stream offset of the first byte of the answer */
     uint64_t left;         /* bytes of the response's body to come, where its length is known */
     uint64_t until_ns;     /* the whole exchange with this server is to be over; 0: no limit */
-    struct h1_chunks chunks;
+    union {
+        struct h1_chunks chunks;
+        struct ws_frames frames[2]; /* of a WebSocket: LEG_UP, LEG_DOWN */
+    };
 };
 _Static_assert(sizeof(struct leg_state) <= RECORD_PROTOCOL_BYTES, "the state fits the record's head");
 
@@ -237,6 +250,19 @@ enum response_result response_pass(struct worker *worker, struct record *client,
 
 enum exchange_outcome tunnel_pass(struct worker *worker, struct record *client, struct record **leg,
                                   int *moved);
+
+/* --- websocket.c: frames behind an upgrade --- */
+
+/* 1 if that is what the server has agreed to. */
+int websocket_is_one(const struct h1_response *response);
+/* The first `length` bytes of the input of `from`, as it was in the head `before`, are moved in this transaction. */
+void websocket_follow(struct worker *worker, const struct record *from, struct record_head before,
+                      uint64_t length, struct ws_frames *frames);
+/* A pass of one that parts (LEG_WS_PARTS), as tunnel_pass. */
+enum exchange_outcome websocket_part_pass(struct worker *worker, struct record *client, struct record *leg,
+                                          int *moved);
+/* For handler.part. */
+int proxy_part(struct worker *worker, struct record *client);
 
 /* --- waiting.c: servers are chosen, and chosen again --- */
 

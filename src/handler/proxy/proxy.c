@@ -105,7 +105,7 @@ static void proxy_detach(struct exchange *exchange)
 }
 
 const struct handler proxy_handler = {
-    .name = "proxy", .begin = proxy_begin, .relay = proxy_relay, .detach = proxy_detach};
+    .name = "proxy", .begin = proxy_begin, .relay = proxy_relay, .detach = proxy_detach, .part = proxy_part};
 
 /* --- life --- */
 

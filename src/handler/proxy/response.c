@@ -61,6 +61,10 @@ static enum step_result pass_upgrade(struct pass *pass, const struct h1_response
     pass->state->flags |= LEG_ANSWERED;
     pass->state->body = H1_BODY_NONE;
     pass->state->until_ns = 0; /* a tunnel has an idle timeout alone */
+    if (websocket_is_one(response)) {
+        pass->state->websocket = LEG_WS_FOLLOWED;
+        memset(pass->state->frames, 0, sizeof pass->state->frames);
+    }
     return STEP_MOVED;
 }
 

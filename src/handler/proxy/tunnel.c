@@ -5,16 +5,25 @@
 
 static int move_both(struct worker *worker, struct record *client, struct record *leg)
 {
+    struct record_head client_before, leg_before;
     struct exchange exchange;
     struct record_head *head;
     struct tunnel_moves moves;
 
     if (!tunnel_has_input(client, leg))
         return 0;
+    if (leg_seen(leg)->websocket) {
+        client_before = *record_head(client);
+        leg_before = *record_head(leg);
+    }
     exchange = exchange_begin(worker, client);
     head = exchange_with(&exchange, leg);
     if (!tunnel_move_both(worker, client, exchange.head, leg, head, &moves))
         return 0;
+    if (leg_state_in(head)->websocket) { /* the blocks are still there, whosever they are now */
+        websocket_follow(worker, client, client_before, moves.up, &leg_state_in(head)->frames[LEG_UP]);
+        websocket_follow(worker, leg, leg_before, moves.down, &leg_state_in(head)->frames[LEG_DOWN]);
+    }
     exchange.state->body_taken += moves.up;
     exchange_end(&exchange);
     tunnel_moved(worker, &moves);
@@ -27,6 +36,8 @@ enum exchange_outcome tunnel_pass(struct worker *worker, struct record *client, 
     int leg_failed, client_failed, is_over = 0;
     struct record *by = NULL;
 
+    if (leg_seen(*leg)->websocket & LEG_WS_PARTS)
+        return websocket_part_pass(worker, client, *leg, moved);
     *moved |= move_both(worker, client, *leg);
     leg_failed = tunnel_serve(worker, *leg, moved);
     client_failed = tunnel_serve(worker, client, moved);
