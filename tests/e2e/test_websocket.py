@@ -1,9 +1,10 @@
 """WebSockets behind the proxy: at the end of a drain both sides are told, between two frames; what comes with either handshake
-is kept; whoever dies meanwhile."""
+is kept; a quiet one has its time; whoever dies meanwhile. And answers that take their time."""
 
 import contextlib
 import json
 import os
+import select
 import socket
 import struct
 import threading
@@ -314,3 +315,152 @@ def test_both_sides_are_told_once_though_workers_are_killed_all_the_time(start_s
         assert got[-1] == GOING_AWAY, f"told {got[-3:]}"
         assert got[:-1] == list(range(len(got) - 1))
     assert ends_of(server) == ["drained"] * 12
+
+
+# What comes with the handshake
+
+
+def revive(server, slot=0):
+    revivals = server.worker(slot)["revivals"]
+    server.kill_worker(slot)
+    server.wait_for(lambda s: (s.worker(slot) or {}).get("revivals") == revivals + 1)
+
+
+EARLY = {"one frame": ws.frame(b"early", masked=True), "many": ws.frame(b"early", masked=True) * 100,
+         "more than a ring": ws.frame(bytes(40000), masked=True)}
+
+
+@pytest.mark.parametrize("early", EARLY.values(), ids=EARLY)
+@pytest.mark.parametrize("death", ["", "killed"], ids=["alive", "killed"])
+def test_what_the_client_sends_behind_its_request_is_kept(start_server, early, death):
+    """It has no right to speak yet (RFC 6455 section 4.1), and others do."""
+    may_agree = threading.Event()
+    with Behind() as behind:
+        agree = behind.agree
+        behind.script = lambda call: (call.wait(may_agree), agree(call))
+        server = start(start_server, behind)
+        client = Client(server)
+        sender = threading.Thread(target=client.send_bytes, args=(request(headers=ws.UPGRADE) + early,))
+        sender.start()
+        behind.wait_for_requests(1)
+        if death:
+            revive(server)
+        may_agree.set()
+        assert client.head()[0] == 101
+        if death:
+            revive(server)
+        assert behind.side().exactly(len(early)) == early
+        sender.join()
+        behind.side().send(ws.frame(b"answer"))
+        assert Side(client.socket, client.file).frame()[1] == b"answer"
+        client.close()
+
+
+@pytest.mark.parametrize("early", [ws.frame(b"early"), ws.frame(b"early") * 100, ws.frame(bytes(40000))], ids=EARLY)
+@pytest.mark.parametrize("death", ["", "killed"], ids=["alive", "killed"])
+@pytest.mark.parametrize("cut", [0, 1])
+def test_what_the_server_sends_behind_its_agreement_is_kept(start_server, early, death, cut):
+    """In the same segment as the end of the 101, or as all of it."""
+    at = len(ws.AGREED) - 1 if cut else 0
+    may_send = threading.Event()
+    with Behind(agreed=ws.AGREED[:at]) as behind:
+        server = start(start_server, behind)
+        client = Client(server)
+        client.send_bytes(request(headers=ws.UPGRADE))
+        upstream = behind.side()
+        if death:
+            revive(server)
+        sender = threading.Thread(target=lambda: (may_send.wait(), upstream.send(ws.AGREED[at:] + early)))
+        sender.start()
+        may_send.set()
+        assert client.head()[0] == 101
+        if death:
+            revive(server)
+        assert client.file.read(len(early)) == early
+        sender.join()
+        client.send_bytes(ws.frame(b"answer", masked=True))
+        assert upstream.frame()[1] == b"answer"
+        client.close()
+
+
+@pytest.mark.parametrize("deaths", [0, 3])
+def test_a_quiet_tunnel_ends_when_its_time_is_over_and_a_death_changes_nothing(start_server, behind, deaths):
+    server = start(start_server, behind, proxy="timeout tunnel 1500ms")
+    client, other = connect(server), connect(server)
+    began = time.monotonic()
+    for _ in range(deaths):
+        revive(server)
+    assert client.has_ended()
+    assert 1.3 < time.monotonic() - began < 4
+    assert other.has_ended() and behind.side().has_ended()
+
+
+def test_a_tunnel_that_is_not_quiet_goes_on(start_server, behind):
+    server = start(start_server, behind, proxy="timeout tunnel 1s")
+    client = connect(server)
+    end = time.monotonic() + 2.5
+    while time.monotonic() < end:
+        for sender, receiver, masked in [(client, behind.side(), True), (behind.side(), client, False)]:
+            sender.send(ws.frame(b"ping", ws.PING, masked))
+            assert receiver.frame()[:2] == (ws.PING, b"ping")
+        select.select([client.socket], [], [], 0.3)  # quiet for a while, not for its time
+    revive(server)
+
+
+# Answers that take their time
+
+
+@pytest.mark.parametrize("framing", ["chunks", "end"])
+def test_each_event_arrives_before_the_next_is_sent_whoever_dies(start_server, framing):
+    """Nothing is held back unless the route says so."""
+    events, got = 12, threading.Semaphore(0)
+
+    def tell(call):
+        kind = "Transfer-Encoding: chunked\r\n" if framing == "chunks" else ""
+        call.send(f"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n{kind}\r\n".encode())
+        for number in range(events):
+            event = b"data: %d\n\n" % number
+            call.send(b"%x\r\n%s\r\n" % (len(event), event) if framing == "chunks" else event)
+            assert got.acquire(timeout=20)
+        if framing == "chunks":
+            call.send(b"0\r\n\r\n")
+        else:
+            call.close()
+
+    with Upstream(script=tell) as upstream:
+        server = start(start_server, upstream)
+        with Client(server) as client:
+            client.send_bytes(request("/events", headers="Accept: text/event-stream\r\n"))
+            status, headers = client.head()
+            assert (status, headers["content-type"], headers["transfer-encoding"]) == (200, "text/event-stream", "chunked")
+            for number in range(events):
+                event = b"data: %d\n\n" % number
+                chunk = b"%x\r\n%s\r\n" % (len(event), event)
+                assert client.file.read(len(chunk)) == chunk
+                if number % 3 == 1:
+                    revive(server)
+                got.release()
+            assert client.file.read(5) == b"0\r\n\r\n"
+        assert len(upstream.requests) == 1
+
+
+def test_a_long_poll_is_answered_though_workers_die_while_it_waits(start_server):
+    may_answer = threading.Event()
+
+    def poll(call):
+        call.wait(may_answer)
+        call.answer(200, b"news")
+
+    with Upstream(script=poll) as upstream:
+        server = start(start_server, upstream)
+        clients = [Client(server) for _ in range(5)]
+        for client in clients:
+            client.send("/poll")
+        upstream.wait_for_requests(5)
+        for _ in range(3):
+            revive(server)
+        may_answer.set()
+        for client in clients:
+            assert client.answer().body == b"news"
+            client.close()
+        assert len(upstream.requests) == 5
