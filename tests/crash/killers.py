@@ -78,7 +78,7 @@ class Load:
         self.process.stdin.write("\n")
         self.process.stdin.flush()
 
-    def finish(self, timeout=120):
+    def finish(self, timeout=200 if SOAK else 120):
         """Waits for its end. Returns the result; fails if any client noticed anything."""
         out, errors = self.process.communicate(timeout=timeout)
         assert self.process.returncode in (0, 1), f"mixload exited with {self.process.returncode}: {errors}"

@@ -7,9 +7,9 @@ import threading
 
 import pytest
 from clients import Client, request
-from killers import Load, keepers, long_or_short, signal_and_wait, wait_settled
+from killers import SOAK, Load, keepers, long_or_short, signal_and_wait, wait_settled
 
-pytestmark = [pytest.mark.variants("hooks", "release", "asan"), pytest.mark.limit(120)]
+pytestmark = [pytest.mark.variants("hooks", "release", "asan"), pytest.mark.limit(300 if SOAK else 120)]
 
 SMALL, MISSING, PIPELINE, FILE, BROKEN, POST = range(6)
 

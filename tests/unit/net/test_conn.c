@@ -284,6 +284,23 @@ static void a_segment_is_filled_up_only_while_more_is_likely_to_follow(void **st
     hear(100);
 }
 
+static void a_peer_has_never_taken_more_than_was_sent(void **state)
+{
+    const struct conn_side *side = worker_side(worker(), record);
+    (void)state;
+
+    heard = 0;
+    put(0, 100, 0);
+    assert_int_equal(conn_flush(worker(), record), 0);
+    (void)conn_drains(worker(), record);
+    assert_in_range(side->sent_seen, 0, 100);
+    hear(100);
+    while (!conn_drains(worker(), record) && side->sent_seen < 100)
+        assert_true(rig_await(server_fd(), POLLOUT));
+    assert_int_equal(side->sent_seen, 100);
+    assert_false(conn_drains(worker(), record));
+}
+
 /* A file of `length` bytes that goes on with the pattern from `from`. */
 static int file_of(uint64_t from, size_t length)
 {
@@ -433,6 +450,7 @@ int main(void)
         CASE(output_is_all_or_nothing_and_goes_round_the_ring),
         CASE(what_the_socket_does_not_take_stays_in_the_ring),
         CASE(a_segment_is_filled_up_only_while_more_is_likely_to_follow),
+        CASE(a_peer_has_never_taken_more_than_was_sent),
         CASE(a_file_goes_out_behind_what_was_put_and_is_let_go),
         CASE(a_fast_reader_gives_others_their_turn),
         CASE(a_file_shorter_than_promised_is_an_error),
