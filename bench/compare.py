@@ -17,9 +17,10 @@ import resource
 import statistics
 import subprocess
 
-# `path` below the document root; `headers` for wrk's -H; `script`: a file of bench/ that makes wrk's requests
-Workload = collections.namedtuple("Workload", "name path connections headers seconds script",
-                                  defaults=((), 2, "done.lua"))
+# `path` below the document root; `headers` for wrk's -H; `script`: a file of bench/ that makes wrk's requests; `client`: what
+# bench/tunnel.c is to do instead of wrk, its command and what follows the seconds
+Workload = collections.namedtuple("Workload", "name path connections headers seconds script client",
+                                  defaults=((), 2, "done.lua", ()))
 # CPU of all processes of the server per request; requests per second; CPU that was taken by processes other than server
 # and wrk, or by the hypervisor, as a share of one processor; errors that wrk saw; half of the requests were quicker
 # than p50_us
@@ -55,21 +56,30 @@ def wrk_command(workload, port):
     return [*command, f"http://127.0.0.1:{port}{workload.path}"]
 
 
-def run_wrk(bench, workload, port):
-    """Returns wrk's figures (done.lua) as a dictionary of numbers."""
+def client_command(bench, workload, port):
+    if workload.client:
+        kind, *rest = workload.client
+        words = [bench.build / "bench" / "tunnel", kind, port, workload.connections, workload.seconds, *rest]
+        return [str(word) for word in words]
     command = wrk_command(workload, port)
     command[command.index("-s") + 1] = str(bench.root / "bench" / workload.script)
+    return command
+
+
+def run_client(bench, workload, port):
+    """Returns the client's figures (wrk's by done.lua) as a dictionary of numbers."""
+    command = client_command(bench, workload, port)
     done = subprocess.run(bench.bound() + command, capture_output=True, text=True)
     line = re.search(r"^figures (.*)$", done.stdout, re.MULTILINE)
     if not line:
-        raise RuntimeError(f"wrk said no figures:\n{done.stdout}{done.stderr}")
+        raise RuntimeError(f"{command[0]} said no figures:\n{done.stdout}{done.stderr}")
     return {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)", line.group(1))}
 
 
 def measure_once(bench, server, workload):
     busy_s, children_s, server_ns = machine_busy_s(bench), children_cpu_s(), server.cpu_ns()
     beside_ns = bench.beside_cpu_ns()
-    figures = run_wrk(bench, workload, server.port)
+    figures = run_client(bench, workload, server.port)
     server_ns = server.cpu_ns() - server_ns
     others_s = machine_busy_s(bench) - busy_s - (children_cpu_s() - children_s) - server_ns / 1e9
     others_s -= (bench.beside_cpu_ns() - beside_ns) / 1e9

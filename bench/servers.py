@@ -295,3 +295,48 @@ class WebsocketUpstream(BareEpoll):
 
     def command(self):
         return [self.bench.build / "bench" / "ws_upstream", self.port]
+
+
+class Passes:
+    """A TCP proxy before tunnel.c: it is ready, and warm, when a byte has come back."""
+
+    def get(self, path):
+        with socket.create_connection(("127.0.0.1", self.port), START_LIMIT_S) as client:
+            client.sendall(b"e!")
+            if client.recv(1) != b"!":
+                raise ConnectionError(f"{self.label}: nothing comes back")
+        return 200, 1024
+
+
+class HoldfastTcp(Passes, Holdfast):
+    config = "holdfast-tcp.conf"
+
+
+class NginxStream(Passes, Nginx):
+    config = "peers/nginx-stream.conf"
+    module = pathlib.Path("/usr/lib/nginx/modules/ngx_stream_module.so")
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.words["MODULE"] = self.module
+
+    def is_here(self):
+        return super().is_here() and self.module.exists()
+
+
+class HaproxyTcp(Passes, Haproxy):
+    config = "peers/haproxy-tcp.conf"
+
+    def __init__(self, *arguments, splice=False, **options):
+        super().__init__(*arguments, **options)
+        self.words["SPLICE"] = "option splice-auto" if splice else ""
+
+
+class TunnelServer(Passes, Server):
+    """What TCP proxies have behind them."""
+
+    def version(self):
+        return "bench/tunnel.c"
+
+    def command(self):
+        return [self.bench.build / "bench" / "tunnel", "serve", self.port]

@@ -9,7 +9,7 @@ import pytest
 
 PACKAGES = pathlib.Path(__file__).resolve().parents[2] / "tools" / "packages"
 NEEDED = "sh sed sort head cat tee chmod rm mv env dirname true".split()
-BENCH = "wrk nghttp2-client python3 nginx-light haproxy h2o lighttpd".split()
+BENCH = "wrk nghttp2-client python3 nginx-light libnginx-mod-stream haproxy h2o lighttpd".split()
 
 
 class Machine:
