@@ -36,20 +36,22 @@ static enum tcp_outcome cut(struct worker *worker, struct record *client, struct
 
 enum tcp_outcome tcp_pass(struct worker *worker, struct record *client, struct record *leg)
 {
-    int moved = move_both(worker, client, leg), leg_failed, client_failed, is_over = 0;
+    int moved = move_both(worker, client, leg), failed[2], is_over = 0;
     struct record *by = NULL;
 
-    leg_failed = tunnel_serve(worker, leg, &moved);
-    client_failed = tunnel_serve(worker, client, &moved);
-    if (!leg_failed && !client_failed)
+    tunnel_serve(worker, client, leg, &moved, failed);
+    if (!failed[0] && !failed[1])
         is_over = tunnel_close_halves(worker, client, leg, &by);
-    if (client_failed || (is_over < 0 && by == client))
+    if (failed[0] || (is_over < 0 && by == client))
         return cut(worker, client, leg, TCP_END_CLIENT_RESET);
-    if (leg_failed || is_over < 0)
+    if (failed[1] || is_over < 0)
         return cut(worker, client, leg, TCP_END_UPSTREAM_RESET);
     if (is_over)
         return tcp_finish(worker, client, TCP_END_COMPLETE);
-    return moved ? TCP_GO_ON : TCP_REST;
+    if (moved)
+        return TCP_GO_ON;
+    tunnel_rests(worker, client, leg);
+    return TCP_REST;
 }
 
 enum tcp_outcome tcp_pass_rest(struct worker *worker, struct record *client, struct record *leg)

@@ -76,24 +76,53 @@ static int pull(struct worker *worker, struct record *record, int *moved)
     return result >= 0 || result == ERR_AGAIN || result == ERR_LIMIT || result == ERR_NO_MEMORY ? 0 : result;
 }
 
+/* What one end received is about to follow what is sent to the other now: the kernel need not end a segment before. */
+static int push_more(struct worker *worker, struct record *to, const struct record *from, int *moved)
+{
+    worker_side(worker, to)->more_follows = conn_input_length(from, record_head(from)) > 0;
+    return push(worker, to, moved);
+}
+
 /* Whoever takes nothing more may have sent something before, which still lies in its socket or its ring: that goes first. That it
  * is gone is found again then: a write fails again, and a reset of which a read has told once reads as an end from then on,
  * which close_half tells apart. */
-int tunnel_serve(struct worker *worker, struct record *record, int *moved)
+static int is_gone(struct worker *worker, struct record *record, int pulled, int pushed, int *moved)
 {
     struct conn_side *side = worker_side(worker, record);
-    int pushed, pulled;
 
-    worker_turn_to(worker, record);
-    pushed = push(worker, record, moved);
-    if (pushed)
+    if (pushed && !pulled) {
         side->readable = side->read_to_the_end = 1;
-    pulled = pull(worker, record, moved);
+        pulled = pull(worker, record, moved);
+    }
     if (conn_input_length(record, record_head(record)))
         return 0;
     if (pulled)
         return pulled;
     return record_head(record)->end_of_input || !side->readable ? pushed : 0;
+}
+
+void tunnel_serve(struct worker *worker, struct record *first, struct record *second, int *moved,
+                  int failed[2])
+{
+    struct record *ends[2] = {first, second};
+    int pulled[2];
+
+    for (int i = 1; i >= 0; i--) {
+        worker_turn_to(worker, ends[i]);
+        pulled[i] = pull(worker, ends[i], moved);
+    }
+    for (int i = 1; i >= 0; i--) {
+        worker_turn_to(worker, ends[i]);
+        failed[i] = push_more(worker, ends[i], ends[1 - i], moved);
+        if (failed[i] || pulled[i])
+            failed[i] = is_gone(worker, ends[i], pulled[i], failed[i], moved);
+    }
+}
+
+void tunnel_rests(struct worker *worker, struct record *first, struct record *second)
+{
+    conn_let_go(worker, first);
+    conn_let_go(worker, second);
 }
 
 /* 1 if our FIN is sent, now or before. */

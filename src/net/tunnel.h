@@ -9,7 +9,7 @@
  * A pass of the owner, with `ends` the two connections:
  *
  *     while tunnel_has_input: begin a transaction of both, tunnel_move_both, commit, tunnel_moved
- *     tunnel_serve of both ends, and tunnel_close_halves unless one has failed */
+ *     tunnel_serve, and tunnel_close_halves unless an end has failed; tunnel_rests when nothing got on */
 #ifndef HOLDFAST_NET_TUNNEL_H
 #define HOLDFAST_NET_TUNNEL_H
 
@@ -34,9 +34,13 @@ WARN_UNUSED int tunnel_move_both(struct worker *worker, struct record *first, st
 /* After the commit. */
 void tunnel_moved(struct worker *worker, const struct tunnel_moves *moves);
 
-/* One end: what waits for it is sent, what it sent is received. *moved: something has got on. 0, or an error: the connection is
- * gone, and nothing of what came from it is left in its ring. The worker turns to it. */
-WARN_UNUSED int tunnel_serve(struct worker *worker, struct record *record, int *moved);
+/* Receives what both ends have sent, then sends what waits for them. *moved: something has got on. failed: of each end 0, or an
+ * error: the connection is gone, and nothing of what came from it is left in its ring. The worker has turned to the first end
+ * afterwards. */
+void tunnel_serve(struct worker *worker, struct record *first, struct record *second, int *moved,
+                  int failed[2]);
+/* Nothing got on: what the kernel keeps back, because more was to follow, is sent. */
+void tunnel_rests(struct worker *worker, struct record *first, struct record *second);
 /* Sends our FIN to whoever can get nothing more. 0; 1: both have it, the tunnel is over; ERR_RESET and *by: what looked like
  * that one's FIN was a reset, of which a worker that has died was told. */
 WARN_UNUSED int tunnel_close_halves(struct worker *worker, struct record *first, struct record *second,

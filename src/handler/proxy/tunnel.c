@@ -33,25 +33,26 @@ static int move_both(struct worker *worker, struct record *client, struct record
 enum exchange_outcome tunnel_pass(struct worker *worker, struct record *client, struct record **leg,
                                   int *moved)
 {
-    int leg_failed, client_failed, is_over = 0;
+    int failed[2], is_over = 0;
     struct record *by = NULL;
 
     if (leg_seen(*leg)->websocket & LEG_WS_PARTS)
         return websocket_part_pass(worker, client, *leg, moved);
     *moved |= move_both(worker, client, *leg);
-    leg_failed = tunnel_serve(worker, *leg, moved);
-    client_failed = tunnel_serve(worker, client, moved);
-    if (!leg_failed && !client_failed)
+    tunnel_serve(worker, client, *leg, moved, failed);
+    if (!failed[0] && !failed[1])
         is_over = tunnel_close_halves(worker, client, *leg, &by);
-    if (client_failed || (is_over < 0 && by == client)) {
+    if (failed[0] || (is_over < 0 && by == client)) {
         exchange_close(worker, client, LOG_END_CLIENT_RESET);
         return EXCHANGE_CLOSED;
     }
-    if (leg_failed || is_over < 0)
+    if (failed[1] || is_over < 0)
         return waiting_failed(worker, client, leg, PROXY_RESET, (struct slice){"", 0});
     if (is_over) {
         exchange_close(worker, client, LOG_END_COMPLETE);
         return EXCHANGE_CLOSED;
     }
+    if (!*moved)
+        tunnel_rests(worker, client, *leg);
     return EXCHANGE_GO_ON;
 }

@@ -84,7 +84,7 @@ static int move_all(struct tunnel_moves *moves)
 static int pass(struct record **by)
 {
     struct tunnel_moves moves;
-    int result = 0;
+    int result = 0, failed[2];
 
     for (int i = 0; i < PASSES; i++) {
         int moved = 0;
@@ -92,11 +92,11 @@ static int pass(struct record **by)
         for (int end = 0; end < 2; end++)
             worker_side(&rig.worker, ends[end])->readable = worker_side(&rig.worker, ends[end])->writable = 1;
         moved |= move_all(&moves);
-        for (int end = 1; end >= 0; end--) {
-            result = tunnel_serve(&rig.worker, ends[end], &moved);
+        tunnel_serve(&rig.worker, ends[0], ends[1], &moved, failed);
+        for (int end = 0; end < 2; end++) {
             *by = ends[end];
-            if (result)
-                return result;
+            if (failed[end])
+                return failed[end];
         }
         result = tunnel_close_halves(&rig.worker, ends[0], ends[1], by);
         if (result)
