@@ -166,13 +166,15 @@ static int is_over(const struct record *client, const struct record *leg)
 enum exchange_outcome websocket_part_pass(struct worker *worker, struct record *client, struct record *leg,
                                           int *moved)
 {
-    int failed;
+    int failed[2];
 
     *moved |= part_both(worker, client, leg);
-    failed = tunnel_serve(worker, leg, moved);
-    failed |= tunnel_serve(worker, client, moved);
-    if (!failed && !is_over(client, leg))
+    tunnel_serve(worker, client, leg, moved, failed);
+    if (!failed[0] && !failed[1] && !is_over(client, leg)) {
+        if (!*moved)
+            tunnel_rests(worker, client, leg);
         return EXCHANGE_GO_ON;
+    }
     exchange_close(worker, client, LOG_END_DRAINED);
     return EXCHANGE_CLOSED;
 }
