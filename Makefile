@@ -66,7 +66,7 @@ format: ## clang-format over all sources
 	@find src tests bench -name '*.[ch]' -exec clang-format -i {} +
 
 clean: ## remove all build folders
-	rm -rf $(BUILD) build-check build-fuzz build-bench
+	rm -rf $(BUILD) build-hooks build-check build-fuzz build-bench
 	rm -f demo/www/numbers.txt
 
 help: ## this list

@@ -38,6 +38,18 @@ void phase_listener_name(char *out, const struct core_listener *listener, unsign
     snprintf(out, WIRE_NAME_MAX + 1, "listener:#%08x:%zu", hash, strlen(text));
 }
 
+static const char *what_next(const struct core_listener *listener, int error)
+{
+    if (error == ERR_BUSY)
+        return listener->kind == CORE_LISTENER_UNIX
+                   ? "end who listens there (ss -xlp), or change the address"
+                   : "end who listens there (ss -tlnp), or change the address";
+    if (error == ERR_PERMISSION)
+        return "start as root, or change the address";
+    return error == ERR_INVALID ? "no network interface of this machine has it: change the address"
+                                : "change the address";
+}
+
 static int ensure_queue(struct master *master, size_t i, unsigned queue)
 {
     const struct core_listener *listener = &master->settings.listeners[i];
@@ -57,8 +69,8 @@ static int ensure_queue(struct master *master, size_t i, unsigned queue)
         return result;
     result = listener_open(listener, queue, why, sizeof why);
     if (result < 0) {
-        log_event(LOG_ERROR, LOG_EV_LISTENER_FAILED,
-                  "address=%s error=\"%s\" next=\"free the address or change it\"", listener->text, why);
+        log_event(LOG_ERROR, LOG_EV_LISTENER_FAILED, "address=%s error=\"%s\" next=\"%s\"", listener->text,
+                  why, what_next(listener, result));
         return result;
     }
     *fd = result;

@@ -187,6 +187,7 @@ static void ended(struct master *master, struct slot *slot)
 static void lost(struct master *master, struct slot *slot)
 {
     uint64_t backoff_ns;
+    char next[64];
 
     if (master->now_ns - slot->state->started_ns > LOSS_FORGIVEN_NS)
         slot->state->losses = 0;
@@ -194,11 +195,13 @@ static void lost(struct master *master, struct slot *slot)
     slot->state->losses++;
     if (backoff_ns > LOSS_BACKOFF_LAST_NS)
         backoff_ns = LOSS_BACKOFF_LAST_NS;
-    log_event(LOG_ERROR, LOG_EV_SLOT_LOST,
-              "slot=%u generation=%u connections_lost=%llu next=\"started again in %llu ms\"",
+    if (is_stopping(master))
+        snprintf(next, sizeof next, "the server stops");
+    else
+        snprintf(next, sizeof next, "started again in %llu ms", (unsigned long long)(backoff_ns / NS_PER_MS));
+    log_event(LOG_ERROR, LOG_EV_SLOT_LOST, "slot=%u generation=%u connections_lost=%llu next=\"%s\"",
               slot->state->number, slot->state->generation,
-              (unsigned long long)(slot->page ? slot->page->connections : 0),
-              (unsigned long long)(backoff_ns / NS_PER_MS));
+              (unsigned long long)(slot->page ? slot->page->connections : 0), next);
     if (slot->state->keeper_pid)
         slot->state->former_pid = slot->state->keeper_pid;
     slot->state->start_at_ns = master->now_ns + backoff_ns;

@@ -108,7 +108,7 @@ static int take_url(struct explain *explain, const char *url)
     return 0;
 }
 
-/* 0, or the word that is wrong. */
+/* NULL, or the word that is wrong, or what is wrong with it. */
 static const char *read_arguments(struct explain *explain, int count, char **arguments)
 {
     for (int i = 2; i < count; i++) {
@@ -138,7 +138,7 @@ static const char *read_arguments(struct explain *explain, int count, char **arg
     }
     if (!explain->url)
         return "URL is missing";
-    return take_url(explain, explain->url) ? explain->url : NULL;
+    return take_url(explain, explain->url) ? "URL is http://HOST[:PORT]/PATH, or /PATH alone" : NULL;
 }
 
 /* --- the listener and the site --- */

@@ -1,6 +1,7 @@
 /* The one executable: command line, and the roles that the anchor and the master start. */
 #include "base/fd.h"
 #include "base/log.h"
+#include "conf/suggest.h"
 #include "conf/value.h"
 #include "core/keeper.h"
 #include "core/lister.h"
@@ -278,7 +279,7 @@ static int command_help(int count, char **arguments)
 {
     if (count > 2 && !strcmp(arguments[1], "help"))
         return help_one(arguments[2]);
-    puts("holdfast: a web server whose connections outlive its processes\n");
+    puts("holdfast: a web server and proxy whose connections outlive its processes\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         if (commands[i].usage)
             printf("  holdfast %-12s %s\n", commands[i].name, commands[i].what);
@@ -298,6 +299,20 @@ static void hold_standard_descriptors(void)
     fd_close(&fd);
 }
 
+static int unknown_command(const char *word)
+{
+    struct suggestion nearest;
+    char text[64];
+
+    suggestion_init(&nearest, word);
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        if (commands[i].usage)
+            suggestion_offer(&nearest, commands[i].name);
+    fprintf(stderr, "holdfast: unknown command \"%s\"\n  %s\n", word,
+            nearest.best ? suggestion_text(&nearest, text, sizeof text) : "`holdfast help` lists them");
+    return COMMAND_EXIT_USAGE;
+}
+
 int main(int count, char **arguments)
 {
     hold_standard_descriptors();
@@ -310,5 +325,5 @@ int main(int count, char **arguments)
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         if (!strcmp(arguments[1], commands[i].name))
             return commands[i].run(count, arguments);
-    return command_usage_error(arguments[1], "holdfast help");
+    return unknown_command(arguments[1]);
 }

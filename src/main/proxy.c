@@ -256,10 +256,14 @@ static const struct directive directives[] = {
         .name = "trust",
         .contexts = AT_TOP | IN_SITE | IN_ROUTE,
         .arguments = {{.name = "NET", .kind = CONF_WORD, .repeat = 1}},
-        .doc =
-            "Proxies before this server, by their networks: what they say of the client in `X-Forwarded-For` "
-            "and "
-            "`X-Forwarded-Proto` is believed and passed on. From anybody else such headers are thrown away.",
+        .doc = "Proxies before this server, by their networks: what they say of the client in "
+               "`X-Forwarded-For`, "
+               "`X-Forwarded-Proto`, `X-Forwarded-Host` and `Forwarded` is passed on to upstream servers, "
+               "with our own "
+               "word behind it. From anybody else such headers are thrown away. For ourselves (`match { "
+               "client }`, "
+               "`{client.address}`, logs, limits) the client stays who has connected; `proxy_protocol` "
+               "changes that.",
         .example = "site :8080 {\n    trust 10.0.0.0/8 ::1\n    proxy 127.0.0.1:3000\n}",
         .default_text = "nobody",
         .apply = apply_trust,

@@ -69,6 +69,50 @@ def test_the_frozen_formats_are_documented_as_they_are(folder):
     assert done.returncode == 0, "\n".join(re.findall(r'static assertion failed: .*', done.stderr)) or done.stderr
 
 
+# Blocks without a language that have a site or a tcp are whole configurations; the folders that they name are made.
+EXAMPLE = re.compile(r"^```\n((?:(?!```).*\n)*?(?:site|tcp) \S.*\{\n(?:(?!```).*\n)*)```$", re.MULTILINE)
+PATH_OF_AN_EXAMPLE = re.compile(r"(?<=[ \"])/(?:srv|var/log)/[\w./-]+")
+
+
+def test_every_configuration_that_a_document_shows_is_accepted(build, folder):
+    checked = 0
+    for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for example in EXAMPLE.findall(document.read_text()):
+            for path in PATH_OF_AN_EXAMPLE.findall(example):
+                there = folder / path[1:]
+                (there.parent if there.suffix else there).mkdir(parents=True, exist_ok=True)
+                if there.suffix:
+                    there.touch()
+            config = folder / "example.conf"
+            config.write_text(PATH_OF_AN_EXAMPLE.sub(lambda found: f"{folder}{found.group()}", example))
+            done = subprocess.run([build / "holdfast", "check", "-c", config], capture_output=True, text=True, timeout=30)
+            assert done.returncode == 0, f"{document.name}:\n{example}\n{done.stderr}"
+            checked += 1
+    assert checked >= 8
+
+
+LINK = re.compile(r"\]\(([^)\s#]*)(#[^)\s]*)?\)")
+
+
+def anchors_of(document):
+    """As GitHub makes them of headings."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_link_of_a_document_leads_somewhere():
+    documents = [*ROOT.glob("*.md"), ROOT / "bench" / "README.md", *(ROOT / "docs").rglob("*.md")]
+    broken = []
+    for document in documents:
+        for path, anchor in LINK.findall(document.read_text()):
+            if "://" in path:
+                continue
+            target = (document.parent / path).resolve() if path else document
+            if not target.exists() or (anchor and anchor[1:] not in anchors_of(target)):
+                broken.append(f"{document.relative_to(ROOT)}: {path}{anchor}")
+    assert not broken, "\n".join(broken)
+
+
 def test_every_test_that_a_document_names_is_there():
     documents = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
     named, missing = 0, []

@@ -64,7 +64,7 @@ def test_all_addresses_that_are_taken_are_named_at_once(place):
             f"site 127.0.0.1:{port} {{\n    files {{www}}\n}}\n" for port in (ports[0], free, ports[1]))
         said = refused(place, write_config(place, text))
         for port in ports:
-            assert f"event=listener_failed address=127.0.0.1:{port} error=\"Address already in use\"" in said
+            assert f"event=listener_failed address=127.0.0.1:{port} error=\"Address already in use\" next=\"end who" in said
         assert f"listener_failed address=127.0.0.1:{free}" not in said
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", free))  # it was let go
@@ -172,6 +172,10 @@ def test_a_folder_that_the_workers_user_cannot_reach_is_refused(place):
     (place / "closed").mkdir(mode=0o700)
     (place / "closed" / "www").mkdir()
     config = write_config(place, "user nobody\n" + ONE_SITE, port=holdfast.free_port(), www=place / "closed" / "www")
+    said = refused(place, config)
+    assert f"folder=\"{place}/closed/www\" error=\"Permission denied\" next=\"let the workers' user enter it" in said, said
+    (place / "closed" / "www").chmod(0o700)
+    (place / "closed").chmod(0o755)  # now it can be found and opened, and not entered
     said = refused(place, config)
     assert f"folder=\"{place}/closed/www\" error=\"Permission denied\"" in said, said
 

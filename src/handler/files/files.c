@@ -8,6 +8,7 @@
 #include "http/negotiate.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -130,6 +131,15 @@ const struct handler files_handler = {.name = "files", .begin = files_begin, .mo
 
 /* --- start and stop --- */
 
+static const char *what_next(const struct http *http, int number)
+{
+    if (http->worker->is_revived)
+        return " next=\"tried again with each request\"";
+    return number == EACCES
+               ? " next=\"let the workers' user enter it and the folders above it, or change `user`\""
+               : "";
+}
+
 static int open_roots(struct http *http, struct files *files)
 {
     const struct http_config *config = http->config;
@@ -140,13 +150,17 @@ static int open_roots(struct http *http, struct files *files)
     for (size_t i = 0; i < config->folder_count; i++)
         files->roots[i].fd = -1;
     for (size_t i = 0; i < config->folder_count; i++) {
-        if (find_root(files, i) >= 0)
+        const int root = find_root(files, i);
+        int cause;
+
+        /* Opened it can be by who may not enter it: every request would be refused. */
+        if (root >= 0 && !faccessat(root, ".", F_OK, 0))
             continue;
+        cause = errno;
         log_event(LOG_ERROR, LOG_EV_HANDLER_FAILED, "handler=files folder=\"%s\" error=\"%s\"%s",
-                  config->folders[i], strerror(errno),
-                  http->worker->is_revived ? " next=\"tried again with each request\"" : "");
+                  config->folders[i], strerror(cause), what_next(http, cause));
         if (!http->worker->is_revived)
-            return err_from_errno(errno);
+            return err_from_errno(cause);
     }
     return 0;
 }

@@ -226,11 +226,14 @@ static void add_max_forwards(const struct h1_head *request, struct text *out)
     text_add(out, SLICE_LITERAL("\r\n"));
 }
 
-/* With a body it is not clear where the other protocol begins. */
+/* With a body it is not clear where the other protocol begins. HTTP/2 is no other protocol: through a tunnel to a server that
+ * speaks it in clear a client could ask for what our routes refuse, and nobody else asks for it (RFC 9113 section 3.1). */
 int request_text_upgrades(const struct h1_head *request)
 {
-    return request->wants_upgrade && request->version_minor > 0 && !request->has_body &&
-           h1_field_value(request, SLICE_LITERAL("Upgrade")).length;
+    const struct slice upgrade = h1_field_value(request, SLICE_LITERAL("Upgrade"));
+
+    return request->wants_upgrade && request->version_minor > 0 && !request->has_body && upgrade.length &&
+           !h1_token_list_has(upgrade, SLICE_LITERAL("h2c"));
 }
 
 static void add_framing(const struct h1_head *request, struct text *out)

@@ -163,6 +163,17 @@ static void an_upgrade_is_passed_on_if_it_may_be_one(void **state)
     assert_false(request_text_upgrades(&head));
 }
 
+static void nobody_goes_around_the_routes_by_http_2(void **state)
+{
+    (void)state;
+    parse("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: H2C\r\nHTTP2-Settings: "
+          "AAMAAABk\r\n\r\n");
+    assert_false(request_text_upgrades(&head));
+    assert_lacks("Upgrade");
+    parse("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket, h2c\r\n\r\n");
+    assert_false(request_text_upgrades(&head));
+}
+
 static void only_who_waits_for_100_makes_the_next_server_send_it(void **state)
 {
     (void)state;
@@ -268,6 +279,7 @@ int main(void)
         cmocka_unit_test(trailers_are_asked_for_by_who_wants_them),
         cmocka_unit_test(a_connection_that_is_not_kept_says_so),
         cmocka_unit_test(an_upgrade_is_passed_on_if_it_may_be_one),
+        cmocka_unit_test(nobody_goes_around_the_routes_by_http_2),
         cmocka_unit_test(only_who_waits_for_100_makes_the_next_server_send_it),
         cmocka_unit_test(who_is_not_trusted_says_nothing_of_clients),
         cmocka_unit_test(who_is_trusted_is_passed_on_and_added_to),
