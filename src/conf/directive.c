@@ -93,6 +93,21 @@ static int report_misplaced(struct walk *walk, struct conf_node node, int contex
     return 0;
 }
 
+/* Who comes from another server writes its words. The directive for one, or NULL. */
+static const struct directive *called_elsewhere(const struct conf_grammar *grammar, const char *name)
+{
+    const struct directive *directive;
+    const size_t length = strlen(name);
+    for (size_t i = 0; (directive = directive_at(grammar, i)); i++) {
+        for (const char *word = directive->elsewhere; word && *word; word += strcspn(word, " ")) {
+            word += strspn(word, " ");
+            if (strcspn(word, " ") == length && memcmp(word, name, length) == 0)
+                return directive;
+        }
+    }
+    return NULL;
+}
+
 /* Returns the name that was probably meant, or NULL. */
 static const char *report_unknown(struct walk *walk, struct conf_node node, int context)
 {
@@ -108,12 +123,15 @@ static const char *report_unknown(struct walk *walk, struct conf_node node, int 
     suggestion_offer(&suggestion, "include");
     char hint[160], message[256];
     struct text text;
+    const struct directive *ours = called_elsewhere(walk->grammar, conf_name(node));
     text_init(&text, message, sizeof message);
     text_add_c(&text, "unknown directive \"");
     text_add(&text, (struct slice){conf_name(node), strnlen(conf_name(node), 200)});
     text_add_c(&text, "\"");
-    report(walk, node, suggestion_text(&suggestion, hint, sizeof hint), message);
-    return suggestion.best;
+    if (ours)
+        snprintf(hint, sizeof hint, "here that is \"%s\"", ours->name);
+    report(walk, node, ours ? hint : suggestion_text(&suggestion, hint, sizeof hint), message);
+    return ours ? ours->name : suggestion.best;
 }
 
 static void report_twice(struct walk *walk, struct conf_node node, struct conf_node first)

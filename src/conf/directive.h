@@ -80,7 +80,9 @@ typedef int (*directive_apply_fn)(void *into, const struct conf_statement *state
 typedef int (*directive_finish_fn)(void *child, const struct conf_statement *statement);
 
 struct directive {
-    const char *name;  /* "*": every name that no other directive of this context has */
+    const char *name; /* "*": every name that no other directive of this context has */
+    const char *
+        elsewhere; /* what other servers call it, for a hint; words parted by blanks; NULL: nothing near it */
     uint32_t contexts; /* bits: 1u << context, where it may stand */
     struct directive_argument arguments[DIRECTIVE_ARGUMENTS_MAX];
     int opens;                /* the context of its block; 0: it has none (the top, 0, is nobody's block) */

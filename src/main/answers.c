@@ -203,6 +203,7 @@ static int apply_rewrite(void *into, const struct conf_statement *statement, voi
 static const struct directive directives[] = {
     {
         .name = "files",
+        .elsewhere = "root alias",
         .contexts = IN_SITE | IN_ROUTE,
         .arguments = {{.name = "DIR", .kind = CONF_PATH}},
         .doc = "Answers with the files of a folder. A relative path starts from the configuration file's "
@@ -212,6 +213,7 @@ static const struct directive directives[] = {
     },
     {
         .name = "respond",
+        .elsewhere = "return",
         .contexts = IN_SITE | IN_ROUTE,
         .arguments = {{.name = "STATUS", .kind = CONF_COUNT, .min = 200, .max = 599},
                       {.name = "TEXT", .kind = CONF_TEXT, .optional = 1}},
@@ -234,6 +236,7 @@ static const struct directive directives[] = {
     },
     {
         .name = "status",
+        .elsewhere = "stub_status stats",
         .contexts = IN_SITE | IN_ROUTE,
         .doc = "Answers with the state of the server, as `holdfast status --json` prints it; a browser gets "
                "a page. It "

@@ -153,6 +153,7 @@ static int apply_test_hooks(void *into, const struct conf_statement *statement, 
 static const struct directive process_directives[] = {
     {
         .name = "workers",
+        .elsewhere = "worker_processes nbproc nbthread",
         .contexts = AT_TOP,
         .arguments =
             {{.name = "N", .kind = CONF_COUNT, .min = 1, .max = CORE_WORKERS_MAX, .words = WORDS("auto")}},
@@ -249,6 +250,7 @@ static const struct directive process_directives[] = {
     },
     {
         .name = "max_connections",
+        .elsewhere = "worker_connections maxconn",
         .contexts = AT_TOP,
         .arguments = {{.name = "N", .kind = CONF_COUNT, .min = 1, .max = 10000000}},
         .doc = "How many connections one worker holds at most. For one more it closes the one that has been "
@@ -282,6 +284,7 @@ static const struct directive process_directives[] = {
 static const struct directive http_directives[] = {
     {
         .name = "keepalive",
+        .elsewhere = "keepalive_timeout",
         .contexts = AT_TOP,
         .arguments = {{.name = "TIME", .kind = CONF_DURATION, .min = 1, .max = DAY_MS}},
         .doc = "How long a connection may wait for its next request.",
@@ -291,6 +294,7 @@ static const struct directive http_directives[] = {
     },
     {
         .name = "header_timeout",
+        .elsewhere = "client_header_timeout",
         .contexts = AT_TOP,
         .arguments = {{.name = "TIME", .kind = CONF_DURATION, .min = 1, .max = DAY_MS}},
         .doc = "How long a client may take from the first byte of a request to the end of its header.",
@@ -300,6 +304,7 @@ static const struct directive http_directives[] = {
     },
     {
         .name = "body_timeout",
+        .elsewhere = "client_body_timeout",
         .contexts = AT_TOP,
         .arguments = {{.name = "TIME", .kind = CONF_DURATION, .min = 1, .max = DAY_MS}},
         .doc = "How long a client may send nothing of the body of its request.",
@@ -309,6 +314,7 @@ static const struct directive http_directives[] = {
     },
     {
         .name = "write_timeout",
+        .elsewhere = "send_timeout",
         .contexts = AT_TOP,
         .arguments = {{.name = "TIME", .kind = CONF_DURATION, .min = 1, .max = DAY_MS}},
         .doc = "How long a client may take nothing of its response; at most twice that until it is noticed.",

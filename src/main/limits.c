@@ -64,6 +64,7 @@ static int apply_max_connections_per_client(void *into, const struct conf_statem
 static const struct directive directives[] = {
     {
         .name = "max_header_size",
+        .elsewhere = "large_client_header_buffers client_header_buffer_size",
         .contexts = AT_TOP,
         .arguments = {{.name = "SIZE", .kind = CONF_SIZE, .min = 256, .max = HEADER_SIZE_MAX}},
         .doc = "How long the head of a request may be, request line and all. A longer one gets 431.",
@@ -91,6 +92,7 @@ static const struct directive directives[] = {
     },
     {
         .name = "max_body",
+        .elsewhere = "client_max_body_size",
         .contexts = AT_TOP | IN_SITE | IN_ROUTE,
         .arguments = {{.name = "SIZE", .kind = CONF_SIZE, .min = 1, .words = WORDS("off")}},
         .doc = "How long the body of a request may be. A longer one gets 413.",

@@ -308,6 +308,7 @@ void listen_finish(struct build *build, struct diagnostics *diagnostics)
 static const struct directive directives[] = {
     {
         .name = "listen",
+        .elsewhere = "bind",
         .contexts = AT_TOP,
         .arguments = {{.name = "ADDRESS", .kind = CONF_LISTEN_ADDRESS}},
         .opens = CONTEXT_LISTEN,

@@ -247,6 +247,7 @@ static int apply_client(void *into, const struct conf_statement *statement, void
 static const struct directive directives[] = {
     {
         .name = "match",
+        .elsewhere = "acl if",
         .contexts = IN_ROUTE,
         .opens = CONTEXT_MATCH,
         .doc = "What the route asks of a request besides its path: every line must hold. Of several values "
@@ -323,6 +324,7 @@ static const struct directive directives[] = {
     },
     {
         .name = "client",
+        .elsewhere = "allow deny",
         .contexts = IN_MATCH,
         .arguments = {{.name = "NET", .kind = CONF_WORD, .repeat = 1}},
         .repeat = 1,

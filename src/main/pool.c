@@ -448,6 +448,7 @@ int pools_finish(struct build *build, struct diagnostics *diagnostics)
 static const struct directive directives[] = {
     {
         .name = "pool",
+        .elsewhere = "upstream backend",
         .contexts = AT_TOP,
         .arguments = {{.name = "NAME", .kind = CONF_WORD}},
         .opens = CONTEXT_POOL,

@@ -238,6 +238,7 @@ void proxies_take_trust(struct build *build)
 static const struct directive directives[] = {
     {
         .name = "proxy",
+        .elsewhere = "proxy_pass use_backend default_backend",
         .contexts = IN_SITE | IN_ROUTE,
         .arguments = {{.name = "TARGET", .kind = CONF_WORD}},
         .opens = CONTEXT_PROXY,
@@ -254,6 +255,7 @@ static const struct directive directives[] = {
     },
     {
         .name = "trust",
+        .elsewhere = "set_real_ip_from real_ip_header",
         .contexts = AT_TOP | IN_SITE | IN_ROUTE,
         .arguments = {{.name = "NET", .kind = CONF_WORD, .repeat = 1}},
         .doc = "Proxies before this server, by their networks: what they say of the client in "

@@ -302,6 +302,7 @@ static const struct directive directives[] = {
     },
     {
         .name = "fallback",
+        .elsewhere = "try_files",
         .contexts = IN_SITE | IN_ROUTE,
         .arguments = {{.name = "PATH", .kind = CONF_TEXT, .words = WORDS("off")}},
         .doc = "The path that answers, with 200, where there is no file: for applications that run in the "
@@ -322,6 +323,7 @@ static const struct directive directives[] = {
     },
     {
         .name = "precompressed",
+        .elsewhere = "gzip_static brotli_static",
         .contexts = IN_SITE | IN_ROUTE,
         .arguments = {{.name = "SWITCH", .kind = CONF_ON_OFF}},
         .doc = "Whether `a.css.br`, `a.css.zst` or `a.css.gz` is sent for `a.css` to those who accept it.",
@@ -331,6 +333,7 @@ static const struct directive directives[] = {
     },
     {
         .name = "listing",
+        .elsewhere = "autoindex",
         .contexts = IN_SITE | IN_ROUTE,
         .arguments = {{.name = "SWITCH", .kind = CONF_ON_OFF}},
         .doc =
@@ -344,6 +347,7 @@ static const struct directive directives[] = {
     },
     {
         .name = "compress",
+        .elsewhere = "gzip gzip_types brotli compression",
         .contexts = IN_SITE | IN_ROUTE,
         .arguments = {{.name = "TYPE", .kind = CONF_WORD, .words = compress_words, .repeat = 1}},
         .doc =
@@ -359,6 +363,7 @@ static const struct directive directives[] = {
     },
     {
         .name = "compress_min",
+        .elsewhere = "gzip_min_length",
         .contexts = IN_SITE | IN_ROUTE,
         .arguments = {{.name = "SIZE", .kind = CONF_SIZE, .max = 1 << 30}},
         .doc = "Files smaller than this are not compressed.",
@@ -368,6 +373,7 @@ static const struct directive directives[] = {
     },
     {
         .name = "cache",
+        .elsewhere = "expires",
         .contexts = IN_SITE | IN_ROUTE,
         .arguments = {{.name = "TIME", .kind = CONF_DURATION, .max = YEAR_MS, .words = cache_words},
                       {.kind = CONF_FLAG, .keyword = "private", .optional = 1},
@@ -383,6 +389,7 @@ static const struct directive directives[] = {
     },
     {
         .name = "header",
+        .elsewhere = "add_header",
         .contexts = IN_SITE | IN_ROUTE,
         .arguments = {{.name = "CHANGE", .kind = CONF_CHOICE, .words = header_changes},
                       {.name = "NAME", .kind = CONF_WORD},

@@ -224,6 +224,7 @@ int routes_finish(struct build *build, struct diagnostics *diagnostics)
 static const struct directive directives[] = {
     {
         .name = "route",
+        .elsewhere = "location",
         .contexts = IN_SITE | IN_ROUTE,
         .arguments = {{.name = "PATTERN", .kind = CONF_TEXT, .repeat = 1}},
         .opens = CONTEXT_ROUTE,

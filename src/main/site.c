@@ -138,6 +138,7 @@ static int finish_site(void *child, const struct conf_statement *statement)
 static const struct directive directives[] = {
     {
         .name = "site",
+        .elsewhere = "server_name frontend",
         .contexts = AT_TOP,
         .arguments = {{.name = "ADDRESS", .kind = CONF_SITE_ADDRESS, .repeat = 1}},
         .opens = CONTEXT_SITE,

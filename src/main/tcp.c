@@ -117,6 +117,7 @@ int tcps_finish(struct build *build, struct diagnostics *diagnostics)
 static const struct directive directives[] = {
     {
         .name = "tcp",
+        .elsewhere = "stream",
         .contexts = AT_TOP,
         .arguments = {{.name = "ADDRESS", .kind = CONF_LISTEN_ADDRESS, .repeat = 1}},
         .opens = CONTEXT_TCP,
