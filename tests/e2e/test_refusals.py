@@ -7,6 +7,7 @@ import resource
 import shutil
 import signal
 import socket
+import subprocess
 
 import holdfast
 import pytest
@@ -46,6 +47,12 @@ def test_a_configuration_that_is_not_there_is_named(place):
 def test_wrong_words_on_the_command_line_are_wrong_usage(place):
     config = write_config(place, ONE_SITE, port=holdfast.free_port())
     assert "--nonsense" in refused(place, config, "--nonsense", code=2)
+
+
+def test_a_command_that_is_misspelt_is_told_what_was_meant(build):
+    for words, said in ((["statsu"], 'did you mean "status"?'), (["x"], "`holdfast help` lists them")):
+        done = subprocess.run([build / "holdfast", *words], capture_output=True, text=True, timeout=30)
+        assert (done.returncode, done.stdout) == (2, "") and said in done.stderr, done
 
 
 def test_a_folder_that_is_missing_is_refused_at_its_line(place):
