@@ -110,8 +110,10 @@ struct conn_side {
     uint8_t more_follows; /* what is sent now need not end a segment: more comes at once */
     uint8_t is_corked;    /* … and the kernel may keep its end back */
     uint64_t sent_seen;   /* bytes the peer had taken when it was last looked at (conn_drains) */
+    uint64_t taken_ns;    /* the class's: when the peer was last seen to take something */
     uint64_t rate_since_ns;   /* the class's: since when a rate is measured … */
-    uint64_t rate_from;       /* … and from how many bytes on */
+    uint64_t rate_from;       /* … and from how many bytes on … */
+    uint64_t rated;           /* … and of what */
     uint32_t file_references; /* users of this descriptor if it is an open file: records and caches */
 };
 

@@ -49,11 +49,26 @@ static uint64_t rate_deadline(struct worker *worker, const struct record *record
     return side->rate_since_ns + good_ns;
 }
 
+/* A body or a response that had to wait for somebody else, and has been measured before: its average goes on, without the time
+ * since it last moved. */
+static int rate_goes_on(struct worker *worker, const struct record *record, enum timing timing)
+{
+    struct conn_side *side = worker_side(worker, record);
+    const uint64_t rated = exchange_seen(record)->request * (RECORD_PURPOSE_MASK + 1) + timing;
+
+    if (side->rated != rated) {
+        side->rated = rated;
+        return 0;
+    }
+    side->rate_since_ns = worker->now_ns - (side->taken_ns - side->rate_since_ns);
+    return 1;
+}
+
 static void rate_begins(struct worker *worker, struct record *record, enum timing timing)
 {
     struct conn_side *side = worker_side(worker, record);
 
-    if (!min_rate(worker, record, timing))
+    if (!min_rate(worker, record, timing) || rate_goes_on(worker, record, timing))
         return;
     side->rate_since_ns = worker->now_ns;
     if (timing == TIMING_WRITE)
@@ -93,6 +108,7 @@ static void set_timing(struct worker *worker, struct record *record, enum timing
         return;
     if (is_another)
         rate_begins(worker, record, timing);
+    worker_side(worker, record)->taken_ns = worker->now_ns;
     rate_ns = rate_deadline(worker, record, timing);
     worker_set_deadline_for(worker, record, rate_ns < deadline_ns ? rate_ns : deadline_ns, timing);
     worker_waits(worker, record, waits_for(timing));
@@ -208,23 +224,27 @@ static enum timing timing_of(const struct record *record)
 void deadline_revived(struct worker *worker, struct record *record)
 {
     worker_waits(worker, record, waits_for(timing_of(record)));
+    worker_side(worker, record)->taken_ns = worker->now_ns;
     rate_begins(worker, record, (enum timing)record_purpose(record));
 }
 
 /* --- when it has passed --- */
 
-/* Not the quiet alone ends it: also a deadline that the rate has set may have been met meanwhile. */
+/* The deadline may be the rate's, which comes earlier than that of the quiet and has been met meanwhile. */
 static enum deadline_verdict write_passed(struct worker *worker, struct record *record)
 {
-    const int has_taken = conn_drains(worker, record);
-    const uint64_t quiet_ns = worker->now_ns + http_of(worker)->config->write_timeout_ms * NS_PER_MS;
-    const uint64_t rate_ns = rate_deadline(worker, record, TIMING_WRITE);
+    struct conn_side *side = worker_side(worker, record);
+    uint64_t quiet_ns, rate_ns;
 
-    if (worker_side(worker, record)->is_warming) { /* it is the disk that is slow */
+    if (conn_drains(worker, record))
+        side->taken_ns = worker->now_ns;
+    quiet_ns = side->taken_ns + http_of(worker)->config->write_timeout_ms * NS_PER_MS;
+    rate_ns = rate_deadline(worker, record, TIMING_WRITE);
+    if (side->is_warming) { /* it is the disk that is slow: conn_drains says that as well */
         worker_set_deadline_for(worker, record, quiet_ns, TIMING_WRITE);
         return DEADLINE_MOVED;
     }
-    if (!has_taken || rate_ns <= worker->now_ns)
+    if (quiet_ns <= worker->now_ns || rate_ns <= worker->now_ns)
         return DEADLINE_CLOSE;
     worker_set_deadline_for(worker, record, rate_ns < quiet_ns ? rate_ns : quiet_ns, TIMING_WRITE);
     return DEADLINE_MOVED;

@@ -317,9 +317,11 @@ static const struct directive http_directives[] = {
         .elsewhere = "send_timeout",
         .contexts = AT_TOP,
         .arguments = {{.name = "TIME", .kind = CONF_DURATION, .min = 1, .max = DAY_MS}},
-        .doc = "How long a client may take nothing of its response; at most twice that until it is noticed.",
-        .example = "write_timeout 30s",
-        .default_text = "`30s`",
+        .doc = "How long a client may take nothing of its response; at most twice that until it is noticed. "
+               "Clients that limit their own rate read in bursts and rest in between, curl for more than a "
+               "minute.",
+        .example = "write_timeout 2m",
+        .default_text = "`2m`",
         .apply = apply_write_timeout,
     },
 #ifdef HOLDFAST_TEST_HOOKS

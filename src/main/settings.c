@@ -35,7 +35,7 @@ static void set_defaults(struct core_settings *core, struct http_config *http)
         .keepalive_ms = 60000,
         .header_timeout_ms = 10000,
         .body_timeout_ms = 30000,
-        .write_timeout_ms = 30000,
+        .write_timeout_ms = 120000,
         .upstreams = {.ttl_min_ms = UPSTREAM_TTL_MIN_MS, .ttl_max_ms = UPSTREAM_TTL_MAX_MS},
         .limits = {.max_header_size = 8192, .max_headers = H1_FIELDS_MAX, .max_request_line = 8192},
     };

@@ -69,7 +69,7 @@ static void a_site_alone_gets_the_defaults(void **state)
     assert_int_equal(http.keepalive_ms, 60000);
     assert_int_equal(http.header_timeout_ms, 10000);
     assert_int_equal(http.body_timeout_ms, 30000);
-    assert_int_equal(http.write_timeout_ms, 30000);
+    assert_int_equal(http.write_timeout_ms, 120000);
     assert_int_equal(http.test_hooks, 0);
     assert_int_equal(http.site_count, 1);
     assert_string_equal(http.sites[0].root, "/etc/holdfast/www");

@@ -251,7 +251,6 @@ static void an_end_that_was_decided_is_sent_by_the_next_worker(void **state)
     record_begin(ends[1])->shut = RECORD_HALF_CLOSED;
     record_commit(ends[1]);
     rig_forget(&rig);
-    rig_begin_again(&rig);
     rig_revive(&rig);
     hears_the_end(1);
     say(1, "I go on");
