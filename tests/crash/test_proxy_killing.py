@@ -19,6 +19,7 @@ control {control}
 keepalive 600s
 {hooks}
 access_log {folder}/executed.log
+{listen}
 site 127.0.0.1:{port} unix:{folder}/upstream.sock {
     files {documents}
     listing on
@@ -34,6 +35,7 @@ access_log {folder}/every.log
 {top}
 pool app {
     server {upstream}
+    {pool}
 }
 site 127.0.0.1:{port} {
     max_body off
@@ -42,18 +44,29 @@ site 127.0.0.1:{port} {
 """
 
 
+# Every connection between the two begins with a header of the PROXY protocol.
+SPOKEN = """listen 127.0.0.1:{port} {
+    proxy_protocol from 127.0.0.1
+}
+listen unix:{folder}/upstream.sock {
+    proxy_protocol from unix
+}"""
+
+
 @pytest.fixture
 def start_pair(start_server, documents, hooks):
     """start_pair(kind, workers): a server of documents, and a proxy before it, which reaches it by TCP or a Unix socket."""
 
-    def start(kind="tcp", workers=2, watchdog="2s", upstream=None, how="", top=""):
+    def start(kind="tcp", workers=2, watchdog="2s", upstream=None, how="", top="", spoken=False):
         behind = None
         if not upstream:
             behind = start_server(config=UPSTREAM.replace("{documents}", str(documents))
-                                  .replace("{hooks}", "test_hooks on" if hooks else ""))
+                                  .replace("{hooks}", "test_hooks on" if hooks else "")
+                                  .replace("{listen}", SPOKEN if spoken else ""))
             upstream = f"127.0.0.1:{behind.port}" if kind == "tcp" else f"unix:{behind.folder}/upstream.sock"
         server = start_server(config=PROXY.replace("{workers}", str(workers)).replace("{upstream}", upstream)
-                              .replace("{watchdog}", watchdog).replace("{how}", how).replace("{top}", top))
+                              .replace("{watchdog}", watchdog).replace("{how}", how).replace("{top}", top)
+                              .replace("{pool}", "proxy_protocol v2" if spoken else ""))
         server.slots, server.targets, server.behind = workers, [f"127.0.0.1:{server.port}"], behind
         return server
 
@@ -72,10 +85,13 @@ def check_nothing_is_left(server, before):
     assert not [line for line in server.log().splitlines() if "event=revival_odd" in line or "event=crash" in line]
 
 
-@pytest.mark.parametrize("kind", ["tcp", "unix"] if SOAK else ["unix"] if BUILD == "release" else ["tcp"])
+KINDS = {"hooks": ["tcp"], "asan": ["tcp"], "release": ["unix", "tcp spoken"]}
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix", "tcp spoken", "unix spoken"] if SOAK else KINDS[BUILD])
 def test_neither_side_notices_that_workers_between_them_are_killed_every_50_ms(start_pair, kind, hooks, variant, seed,
                                                                               record_property):
-    server = start_pair(kind)
+    server = start_pair(kind.split()[0], spoken="spoken" in kind)
     status = wait_settled(server)
     before = descriptor_counts(server)
     part = 4 if variant == "asan" else 1
@@ -232,9 +248,10 @@ def test_uploads_event_streams_and_slow_downloads_go_on_and_are_executed_once(st
 SAMPLES = {"stop": (8, 1200), "step": (10, 800), "state": (13, 800), "revive": (14, 500)}
 # Bodies are held back in half of them: the parts' uploads and downloads are larger than a ring, and than what stays in memory.
 IN_A_CHECK = {"hooks": [("tcp", "stop", "streamed"), ("tcp", "step", "in files"), ("tcp", "state", "up to a limit"),
-                        ("tcp", "revive", "streamed")],
-              "release": [("unix", "stop", "in files"), ("unix", "revive", "up to a limit")]}
-SWEEPS = [(kind, mode, held) for kind in ("tcp", "unix") for mode in SAMPLES for held in HELD] if SOAK \
+                        ("tcp", "revive", "streamed"), ("tcp spoken", "state", "streamed")],
+              "release": [("unix", "stop", "in files"), ("unix", "revive", "up to a limit"),
+                          ("unix spoken", "stop", "streamed")]}
+SWEEPS = [(kind, mode, held) for kind in ("tcp", "unix", "tcp spoken") for mode in SAMPLES for held in HELD] if SOAK \
     else IN_A_CHECK.get(BUILD, [])
 
 
@@ -251,7 +268,7 @@ def parts_for(held):
 @pytest.mark.variants("hooks", "release")
 @pytest.mark.parametrize("kind, mode, held", SWEEPS)
 def test_a_worker_may_die_anywhere_in_a_proxied_request(start_pair, kind, mode, held, hooks, seed, record_property):
-    server = start_pair(kind, workers=1, watchdog="10m", how=HELD[held])
+    server = start_pair(kind.split()[0], workers=1, watchdog="10m", how=HELD[held], spoken="spoken" in kind)
     keeper = wait_settled(server)["workers"][0]["keeper_pid"]
     seconds, sample = long_or_short((3500, 0), SAMPLES[mode])
     totals = run_sweep("--keeper", keeper, "--target", server.targets[0], "--mode", mode, "--seed", seed, "--seconds", seconds,
