@@ -266,8 +266,8 @@ def test_both_sides_are_told_once_though_workers_are_killed_all_the_time(start_s
         sides += [(client, True), (behind.side(number), False)]
     results = []
 
-    def talk(side, is_client, lot):
-        """Sends numbered frames until it is told; reads them all."""
+    def talk(side, is_client, index):
+        """Sends numbered frames in pieces, so that most of the time one is under way, until it is told; reads them all."""
         got = []
         is_told = threading.Event()
 
@@ -277,8 +277,11 @@ def test_both_sides_are_told_once_though_workers_are_killed_all_the_time(start_s
                     if is_told.is_set():
                         side.send(ws.close(1001, masked=is_client))
                         return
-                    size = (number * 7919 + lot * 104729) % 100000
-                    side.send(ws.frame(struct.pack("!I", number) + bytes(size), masked=is_client))
+                    size = (number * 7919 + (index + turn) * 104729) % 20000
+                    data = ws.frame(struct.pack("!I", number) + bytes(size), masked=is_client)
+                    for cut in (slice(1), slice(1, 3), slice(3, len(data) // 2), slice(max(3, len(data) // 2), None)):
+                        side.send(data[cut])
+                        is_told.wait(0.003)  # the rest is sent, whatever it is told
 
         sender = threading.Thread(target=send)
         sender.start()
@@ -299,8 +302,8 @@ def test_both_sides_are_told_once_though_workers_are_killed_all_the_time(start_s
             sender.join()
         results.append(got)
 
-    threads = [threading.Thread(target=talk, args=(side, is_client, lot + turn))
-               for lot, (side, is_client) in enumerate(sides)]
+    threads = [threading.Thread(target=talk, args=(side, is_client, index))
+               for index, (side, is_client) in enumerate(sides)]
     for thread in threads:
         thread.start()
     is_over = threading.Event()
