@@ -24,43 +24,25 @@ void waiting_fini(struct waiting *waiting)
     *waiting = (struct waiting){0};
 }
 
-static void take_away(struct waiting *waiting, const struct waiting_link *link)
-{
-    if (link->before)
-        waiting->links[link->before - 1].after = link->after;
-    else
-        waiting->first[link->kind] = link->after;
-    if (link->after)
-        waiting->links[link->after - 1].before = link->before;
-    else
-        waiting->last[link->kind] = link->before;
-}
-
 void waiting_put(struct waiting *waiting, uint32_t number, enum waiting_for kind)
 {
     struct waiting_link *link = &waiting->links[number];
 
     if (link->kind != WAITING_NOT)
-        take_away(waiting, link);
-    *link = (struct waiting_link){.kind = kind};
-    if (kind == WAITING_NOT)
-        return;
-    link->before = waiting->last[kind];
-    if (link->before)
-        waiting->links[link->before - 1].after = number + 1;
-    else
-        waiting->first[kind] = number + 1;
-    waiting->last[kind] = number + 1;
+        list_remove(&waiting->lists[link->kind], LIST_ITEMS(waiting->links), number);
+    link->kind = kind;
+    if (kind != WAITING_NOT)
+        list_put(&waiting->lists[kind], LIST_ITEMS(waiting->links), number, 0);
 }
 
 uint32_t waiting_first(const struct waiting *waiting, enum waiting_for kind)
 {
-    return waiting->first[kind] ? waiting->first[kind] - 1 : WAITING_NOBODY;
+    return waiting->lists[kind].first ? waiting->lists[kind].first - 1 : WAITING_NOBODY;
 }
 
 uint32_t waiting_next(const struct waiting *waiting, uint32_t number)
 {
-    return waiting->links[number].after ? waiting->links[number].after - 1 : WAITING_NOBODY;
+    return waiting->links[number].link.after ? waiting->links[number].link.after - 1 : WAITING_NOBODY;
 }
 
 /* --- sorting --- */
@@ -83,12 +65,12 @@ static void sort_list(struct waiting *waiting, enum waiting_for kind, waiting_ti
     struct moment *moments;
     size_t count = 0, i = 0;
 
-    for (uint32_t at = waiting->first[kind]; at; at = waiting->links[at - 1].after)
+    for (uint32_t at = waiting->lists[kind].first; at; at = waiting->links[at - 1].link.after)
         count++;
     moments = count ? calloc(count, sizeof *moments) : NULL;
     if (!moments)
         return;
-    for (uint32_t at = waiting->first[kind]; at; at = waiting->links[at - 1].after)
+    for (uint32_t at = waiting->lists[kind].first; at; at = waiting->links[at - 1].link.after)
         moments[i++] = (struct moment){time_of(context, at - 1), at - 1};
     qsort(moments, count, sizeof *moments, compare_moments);
     for (i = 0; i < count; i++) /* each to the end, one after the other */

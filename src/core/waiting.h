@@ -7,6 +7,7 @@
 #define HOLDFAST_CORE_WAITING_H
 
 #include "base/err.h"
+#include "base/list.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -18,16 +19,15 @@ enum waiting_for {
     WAITING_KINDS
 };
 
-/* Numbers + 1; 0: none. */
 struct waiting_link {
-    uint32_t before, after;
-    uint32_t kind; /* enum waiting_for */
+    struct list_link link; /* first */
+    uint32_t kind;         /* enum waiting_for: the list that it is in */
 };
 
 struct waiting {
     struct waiting_link *links; /* owned; by number */
     size_t numbers;
-    uint32_t first[WAITING_KINDS], last[WAITING_KINDS]; /* numbers + 1 */
+    struct list lists[WAITING_KINDS];
 };
 
 #define WAITING_NOBODY UINT32_MAX

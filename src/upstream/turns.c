@@ -64,7 +64,7 @@ void turns_recounted(struct turns *turns)
  * looks first. But who has tried some servers waits for the others, and holds nobody up. */
 static int another_is_first(struct turns *turns, const struct record *client, uint32_t pool)
 {
-    const uint32_t first = turns->first[pool];
+    const uint32_t first = turns->queues[pool].first;
 
     if (!first || first == arena_number(&turns->worker->arena, client) + 1)
         return 0;
@@ -112,26 +112,17 @@ void turns_wait(struct turns *turns, const struct record *client, uint32_t pool,
 {
     struct turns_link *link = link_of(turns, client);
     const uint32_t number = arena_number(&turns->worker->arena, client);
-    uint32_t before = turns->last[pool], after;
+    uint32_t before = turns->queues[pool].last;
 
     if (link->pool)
         return;
     while (before && turns->links[before - 1].due_ns > due_ns)
-        before = turns->links[before - 1].before;
-    after = before ? turns->links[before - 1].after : turns->first[pool];
-    link->before = before;
-    link->after = after;
+        before = turns->links[before - 1].link.before;
+    list_put(&turns->queues[pool], LIST_ITEMS(turns->links), number,
+             before ? turns->links[before - 1].link.after : turns->queues[pool].first);
     link->due_ns = due_ns;
     link->has_tried = has_tried != 0;
     link->pool = (uint16_t)(pool + 1);
-    if (before)
-        turns->links[before - 1].after = number + 1;
-    else
-        turns->first[pool] = number + 1;
-    if (after)
-        turns->links[after - 1].before = number + 1;
-    else
-        turns->last[pool] = number + 1;
     turns->count[pool]++;
 }
 
@@ -142,15 +133,7 @@ void turns_leave(struct turns *turns, const struct record *client)
 
     if (!link->pool)
         return;
-    if (link->before)
-        turns->links[link->before - 1].after = link->after;
-    else
-        turns->first[pool] = link->after;
-    if (link->after)
-        turns->links[link->after - 1].before = link->before;
-    else
-        turns->last[pool] = link->before;
-    link->before = link->after = 0;
+    list_remove(&turns->queues[pool], LIST_ITEMS(turns->links), arena_number(&turns->worker->arena, client));
     link->pool = 0;
     turns->count[pool]--;
     turns_wake(turns, pool);
@@ -158,7 +141,7 @@ void turns_leave(struct turns *turns, const struct record *client)
 
 void turns_wake(struct turns *turns, uint32_t pool)
 {
-    const uint32_t first = turns->first[pool];
+    const uint32_t first = turns->queues[pool].first;
 
     if (first)
         worker_again(turns->worker, arena_record(&turns->worker->arena, first - 1));

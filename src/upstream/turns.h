@@ -11,12 +11,12 @@
 #ifndef HOLDFAST_UPSTREAM_TURNS_H
 #define HOLDFAST_UPSTREAM_TURNS_H
 
+#include "base/list.h"
 #include "core/worker.h"
 #include "upstream/pools.h"
 
-/* Numbers + 1 of records; 0: none. */
 struct turns_link {
-    uint32_t before, after;
+    struct list_link link; /* first; of the pool's queue */
     uint64_t due_ns;
     uint16_t pool;     /* and 1; 0: it does not wait */
     uint8_t holds;     /* as a leg: a place of its member */
@@ -28,7 +28,8 @@ struct turns {
     struct pools *pools;      /* borrowed */
     int is_recounted;         /* the places that a former worker's legs hold are counted */
     struct turns_link *links; /* owned, by number */
-    uint32_t first[UPSTREAM_POOLS_MAX], last[UPSTREAM_POOLS_MAX], count[UPSTREAM_POOLS_MAX];
+    struct list queues[UPSTREAM_POOLS_MAX];
+    uint32_t count[UPSTREAM_POOLS_MAX];
 };
 
 /* Before a worker's first connection. `pools` is borrowed until turns_stop, which *turns is to be given to in any case. 0 or

@@ -5,6 +5,8 @@
 
 #include "handler/proxy/proxy.h"
 
+#include "base/list.h"
+
 #include "http/log_line.h"
 #include "http/proxy.h"
 #include "proto/h1_response.h"
@@ -124,20 +126,15 @@ static inline const struct leg_state *leg_seen(const struct record *leg)
 
 /* --- what a worker keeps for itself: indices, made anew by a revival --- */
 
-/* Numbers + 1 of records; 0: none. */
-struct proxy_link {
-    uint32_t before, after;
-};
-
 struct proxy {
-    struct http *http;        /* borrowed */
-    struct pools *pools;      /* borrowed */
-    struct turns *turns;      /* borrowed: who waits, and which legs hold an active place of their member */
-    unsigned index;           /* of the handler */
-    size_t numbers;           /* of records */
-    struct proxy_link *links; /* owned, by number: idle legs of a member */
-    struct proxy_link *own;   /* owned, by number: a client, and the idle legs that were announced for it */
-    uint32_t idle_first[TABLE_ENTRIES]; /* by the member's entry; the one used last */
+    struct http *http;       /* borrowed */
+    struct pools *pools;     /* borrowed */
+    struct turns *turns;     /* borrowed: who waits, and which legs hold an active place of their member */
+    unsigned index;          /* of the handler */
+    size_t numbers;          /* of records */
+    struct list_link *links; /* owned, by number: idle legs of a member */
+    struct list_link *own;   /* owned, by number: a client, and the idle legs that were announced for it */
+    struct list idle[TABLE_ENTRIES]; /* by the member's entry; the one used last is first */
     uint32_t idle_count[TABLE_ENTRIES];
 };
 

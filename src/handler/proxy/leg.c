@@ -79,7 +79,7 @@ static void own_put(struct proxy *proxy, uint32_t client, uint32_t leg)
 {
     const uint32_t after = proxy->own[client - 1].after;
 
-    proxy->own[leg - 1] = (struct proxy_link){.before = client, .after = after};
+    proxy->own[leg - 1] = (struct list_link){.before = client, .after = after};
     proxy->own[client - 1].after = leg;
     if (after)
         proxy->own[after - 1].before = leg;
@@ -87,12 +87,12 @@ static void own_put(struct proxy *proxy, uint32_t client, uint32_t leg)
 
 static void own_remove(struct proxy *proxy, uint32_t leg)
 {
-    const struct proxy_link link = proxy->own[leg - 1];
+    const struct list_link link = proxy->own[leg - 1];
 
     proxy->own[link.before - 1].after = link.after;
     if (link.after)
         proxy->own[link.after - 1].before = link.before;
-    proxy->own[leg - 1] = (struct proxy_link){0};
+    proxy->own[leg - 1] = (struct list_link){0};
 }
 
 static void idle_put(struct worker *worker, struct record *leg)
@@ -100,12 +100,8 @@ static void idle_put(struct worker *worker, struct record *leg)
     struct proxy *proxy = proxy_in_revival(worker);
     const uint32_t number = arena_number(&worker->arena, leg),
                    entry = TABLE_MEMBER_ENTRY(leg_seen(leg)->member);
-    struct proxy_link *link = &proxy->links[number];
 
-    *link = (struct proxy_link){.after = proxy->idle_first[entry]};
-    if (link->after)
-        proxy->links[link->after - 1].before = number + 1;
-    proxy->idle_first[entry] = number + 1;
+    list_put(&proxy->idle[entry], LIST_ITEMS(proxy->links), number, proxy->idle[entry].first);
     proxy->idle_count[entry]++;
     if (is_announced(leg))
         own_put(proxy, leg_seen(leg)->client, number + 1);
@@ -127,15 +123,8 @@ static void idle_remove(struct worker *worker, const struct record *leg)
     struct proxy *proxy = proxy_of(worker);
     const uint32_t number = arena_number(&worker->arena, leg),
                    entry = TABLE_MEMBER_ENTRY(leg_seen(leg)->member);
-    struct proxy_link *link = &proxy->links[number];
 
-    if (link->before)
-        proxy->links[link->before - 1].after = link->after;
-    else
-        proxy->idle_first[entry] = link->after;
-    if (link->after)
-        proxy->links[link->after - 1].before = link->before;
-    *link = (struct proxy_link){0};
+    list_remove(&proxy->idle[entry], LIST_ITEMS(proxy->links), number);
     proxy->idle_count[entry]--;
     if (is_announced(leg))
         own_remove(proxy, number + 1);
@@ -173,7 +162,7 @@ static struct record *idle_for(struct worker *worker, const struct record *clien
     const uint32_t pool = pools_pool_of(proxy->pools, member);
     const int announces = pool != UINT32_MAX && proxy_pool(proxy, pool)->send_header;
 
-    for (uint32_t at = proxy->idle_first[TABLE_MEMBER_ENTRY(member)]; at; at = proxy->links[at - 1].after) {
+    for (uint32_t at = proxy->idle[TABLE_MEMBER_ENTRY(member)].first; at; at = proxy->links[at - 1].after) {
         struct record *leg = arena_record(&worker->arena, at - 1);
 
         if (is_announced(leg) == announces && (!announces || leg_seen(leg)->client_serial == client->serial))
