@@ -332,8 +332,45 @@ class HaproxyTcp(Passes, Haproxy):
         self.words["SPLICE"] = "option splice-auto" if splice else ""
 
 
+class Upgrades:
+    """A proxy of WebSockets before tunnel.c: ready when a byte has come back."""
+
+    def get(self, path):
+        with socket.create_connection(("127.0.0.1", self.port), START_LIMIT_S) as client:
+            client.sendall(b"GET /e HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                           b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: SG9sZGZhc3QgYmVuY2ggIQ==\r\n\r\n")
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                byte = client.recv(1)
+                if not byte:
+                    raise ConnectionError(f"{self.label}: {head!r} and no more")
+                head += byte
+            if b" 101 " not in head:
+                raise ConnectionError(f"{self.label}: {head!r}")
+            client.sendall(b"\x82\x81\0\0\0\0!")
+            if client.recv(1) != b"\x82":
+                raise ConnectionError(f"{self.label}: nothing comes back")
+        return 200, 1024
+
+
+class HoldfastTunnels(Upgrades, HoldfastProxy):
+    pass
+
+
+class NginxTunnels(Upgrades, Nginx):
+    config = "peers/nginx-websockets.conf"
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.words["BUFFERS"] = "proxy_buffer_size 64k; proxy_buffers 8 64k; proxy_busy_buffers_size 128k;"
+
+
+class HaproxyTunnels(Upgrades, Haproxy):
+    pass
+
+
 class TunnelServer(Passes, Server):
-    """What TCP proxies have behind them."""
+    """What proxies of tunnels have behind them."""
 
     def version(self):
         return "bench/tunnel.c"

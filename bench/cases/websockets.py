@@ -7,14 +7,14 @@ in the same moment, which is to come back on the same socket."""
 from cases.idle import KILLS, REVIVAL_LIMIT_MS, Clients, kill_table, measure, memory_table
 from compare import spread
 from report import Report
-from servers import HoldfastProxy, NginxProxy, WebsocketUpstream
+from servers import HoldfastProxy, Nginx, WebsocketUpstream
 
 SESSIONS = 9_000
 ROUNDS = 3
 MEMORY_LIMIT = 0.5
 
 
-class NginxWebsockets(NginxProxy):
+class NginxWebsockets(Nginx):
     config = "peers/nginx-websockets.conf"
 
 
@@ -36,7 +36,7 @@ def run(bench):
             bench.say(f"round {number + 1} of {rounds}: {server.label}, {SESSIONS:,} sessions")
             upstream.start()
             try:
-                server.words = {"UPSTREAM": upstream.port}
+                server.words = {"UPSTREAM": upstream.port, "BUFFERS": ""}
                 measured[server.label].append(measure(bench, server, SESSIONS, Websockets))
             finally:
                 upstream.stop()
