@@ -136,7 +136,8 @@ static void a_master_gets_its_link_and_little_else(void **state)
 {
     static char text[] = "for fd in 0 1 2 3 4 5 6 7 8 9; do test -e /proc/$$/fd/$fd && all=$all$fd; done; "
                          "echo $all $(ulimit -n) $$ >&3; exec sleep 1000";
-    char said[128] = "", expected[64];
+    char said[128] = "", descriptors[16];
+    int limit, pid;
     struct pollfd wait;
     struct master *master;
     int extra = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -150,8 +151,11 @@ static void a_master_gets_its_link_and_little_else(void **state)
     wait = (struct pollfd){.fd = master->link, .events = POLLIN};
     assert_int_equal(poll(&wait, 1, 10000), 1);
     assert_true(recv(master->link, said, sizeof said - 1, 0) > 0);
-    snprintf(expected, sizeof expected, "0123 77 %d\n", (int)master->pid);
-    assert_string_equal(said, expected);
+    assert_int_equal(sscanf(said, "%15s %d %d", descriptors, &limit, &pid), 3);
+    assert_string_equal(descriptors, "0123");
+    if (!unit_is_under_valgrind())
+        assert_int_equal(limit, 77);
+    assert_int_equal(pid, master->pid);
     assert_ptr_equal(masters_find(&anchor, master->pid), master);
     assert_null(masters_find(&anchor, master->pid + 1));
     assert_null(masters_find(&anchor, 0));
