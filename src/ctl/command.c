@@ -95,7 +95,7 @@ static void tell_progress(const struct ask_options *options)
     json_t *status = ask(options, "status", &exit_code);
 
     if (status && !options->json)
-        fprintf(stderr, "holdfast: %s, %llu connections open\n",
+        fprintf(stderr, "holdfast: %s, connections open: %llu\n",
                 ask_text(json_object_get(status, "result"), "phase"),
                 (unsigned long long)ask_connections(json_object_get(status, "result")));
     json_decref(status);

@@ -30,7 +30,7 @@ static void tell_progress(json_t *status, uint64_t *told_ns)
     if (clock_monotonic_ns() < *told_ns + PROGRESS_NS)
         return;
     *told_ns = clock_monotonic_ns();
-    fprintf(stderr, "holdfast: %s, %llu connections open\n", ask_text(status, "drain"),
+    fprintf(stderr, "holdfast: %s, connections open: %llu\n", ask_text(status, "drain"),
             (unsigned long long)ask_connections(status));
 }
 

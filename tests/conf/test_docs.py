@@ -62,6 +62,9 @@ def test_the_frozen_formats_are_documented_as_they_are(folder):
         lines += [f'_Static_assert(offsetof({struct}, {name}) == {offset}, "{path}: offset of {name}");\n'
                   f'_Static_assert(sizeof((({struct} *)0)->{name}) == {size}, "{path}: size of {name}");'
                   for offset, size, name in rows]
+        if struct != "struct board":  # whose end is prose
+            end = int(rows[-1][0]) + int(rows[-1][1])
+            lines.append(f'_Static_assert(sizeof({struct}) < {end} + 8, "{path}: fields behind {rows[-1][2]}");')
     source = folder / "formats.c"
     source.write_text("\n".join(lines) + "\n")
     done = subprocess.run(["cc", "-std=gnu17", "-D_GNU_SOURCE", "-fsyntax-only", f"-I{ROOT}/src", source],
