@@ -102,6 +102,19 @@ static void set_patience(int fd, const struct ask_options *options)
     errno = 0;
 }
 
+/* Returns the exit code. Whoever may not connect does not know whether somebody is there. */
+static int tell_no_connection(const char *path, int number)
+{
+    if (number == EACCES) {
+        fprintf(stderr, "holdfast: %s: %s\n  ask as root, or as the user who started the server\n", path,
+                strerror(number));
+        return CONTROL_EXIT_REFUSED;
+    }
+    fprintf(stderr, "holdfast: no server at %s: %s\n  name its control socket with --control PATH\n", path,
+            strerror(number));
+    return CONTROL_EXIT_NO_SERVER;
+}
+
 /* The answer's object, or NULL with *exit_code set and the reason printed. */
 json_t *ask(const struct ask_options *options, const char *command, int *exit_code)
 {
@@ -110,9 +123,7 @@ json_t *ask(const struct ask_options *options, const char *command, int *exit_co
         json_t *answer;
 
         if (fd < 0) {
-            fprintf(stderr, "holdfast: no server at %s: %s\n  name its control socket with --control PATH\n",
-                    options->control, strerror(errno));
-            *exit_code = CONTROL_EXIT_NO_SERVER;
+            *exit_code = tell_no_connection(options->control, errno);
             return NULL;
         }
         set_patience(fd, options);
