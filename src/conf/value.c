@@ -180,7 +180,11 @@ static int parse_name(struct address_parse *parse, char *host)
     if (length && host[length - 1] == '.') /* a fully qualified name is the same name */
         host[length - 1] = '\0';
     if (!is_host_name(host))
-        return refuse(parse, "is not a host name", NULL);
+        return refuse(
+            parse, "is not a host name",
+            parse->form == CONF_ADDRESS_SITE && strncmp(host, "*.", 2) == 0
+                ? "every name: a site without one; in it, a route can match *.example.com as its host"
+                : NULL);
     parse->out->kind = CONF_ADDRESS_NAME;
     memcpy(parse->out->host, host, strlen(host) + 1);
     return 0;
