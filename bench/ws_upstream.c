@@ -45,7 +45,7 @@ static int say(int fd, const char *bytes, size_t length)
 static int answer_head(int fd, const char *head)
 {
     static char document[1024];
-    char text[128];
+    char text[256];
     int length;
 
     if (!strstr(head, "\r\n\r\n"))
