@@ -16,6 +16,7 @@ import holdfast
 import pytest
 from backend import Backend, Echo, read_exactly, read_to_end, reset
 from counting_upstream import pattern
+from name_server import NameServer
 
 pytestmark = [pytest.mark.variants("hooks", "release", "asan")]
 
@@ -430,6 +431,22 @@ def test_a_check_that_only_connects_finds_a_server_that_is_away_and_back(start, 
         client = connect(server)
         client.sendall(b"here")
         wait_for_talk(backend, b"here")
+
+
+def test_names_are_looked_up_again_and_open_connections_stay(start):
+    with NameServer() as names, Backend() as one, Backend() as two:
+        ports = [int(backend.address.rpartition(":")[2]) for backend in (one, two)]
+        names.set("db.example", "A", ["127.0.0.1"], ttl=60)
+        names.set("_db._tcp.example", "SRV", [(1, 10, ports[0], "db.example")], ttl=1)
+        server = start("srv:_db._tcp.example", top=f"resolver {names.address}")
+        client, upstream = pair(server, one)  # it has waited for the name
+        names.set("_db._tcp.example", "SRV", [(1, 10, ports[1], "db.example")], ttl=1)
+        server.wait_for(lambda s: any(item["address"] == two.address and item["state"] == "up"
+                                      for item in s.status()["pools"][0]["servers"]))
+        later, its_upstream = pair(server, two)
+        for ends in ((client, upstream), (later, its_upstream)):
+            ends[0].sendall(b"hello")
+            assert read_exactly(ends[1], 5) == b"hello"
 
 
 # Servers that are full
