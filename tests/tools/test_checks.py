@@ -92,6 +92,7 @@ def test_an_empty_tree_does_not_pass(tmp_path):
     (tmp_path / "tools" / "layers.txt").write_text(LAYERS)
     assert "no source" in run("check_includes", tmp_path)
     assert "no header" in run("check_headers", tmp_path)
+    assert "no model" in run("check_model", tmp_path)
     assert "no archive" in run("check_links", tmp_path / "build", tmp_path)
 
 
