@@ -52,6 +52,8 @@
     X(ERROR_LOG_FAILED, error_log_failed, "the file of the error log cannot be opened")                      \
     X(LOGS_REOPENED, logs_reopened, "the logs are opened anew, as SIGUSR1 asked")                            \
     X(LOG_LINES_LOST, log_lines_lost, "nobody read the log for a while; so many lines were dropped")         \
+    X(HANDOVER, handover, "connections changed hands between two workers")                                   \
+    X(HANDOVER_FAILED, handover_failed, "connections could not change hands; they stay where they are")      \
     X(UPSTREAM_EJECTED, upstream_ejected,                                                                    \
       "requests to an upstream server failed; it is put aside for a while")                                  \
     X(UPSTREAM_DOWN, upstream_down, "an upstream server fails its checks and is not asked")                  \

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/fd.h"
+#include "core/handover.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -71,6 +72,9 @@ static void arena_find_parts(struct arena *arena)
 static void forget_descriptors(struct arena_core *core)
 {
     core->epoll_fd = core->wakeup_fd = core->keeper_pidfd = -1;
+    memset(&core->handover, 0, sizeof core->handover);
+    for (unsigned i = 0; i < HANDOVER_LINKS; i++)
+        core->handover.links[i].socket_fd = core->handover.links[i].page_fd = -1;
     for (unsigned i = 0; i < ARENA_LOGS_MAX; i++) {
         core->logs[i].fd = -1;
         core->logs[i].writer = 0;
@@ -201,6 +205,7 @@ void arena_reset(struct arena *arena)
     arena->core->fault = arena->core->blamed = arena->core->watchdog_kill = 0;
     forget_descriptors(arena->core);
     arena->page->connections = arena->page->connected = 0;
+    arena->page->handover_links = 0;
 }
 
 /* --- extents --- */
@@ -288,6 +293,8 @@ int arena_is_own_descriptor(const struct arena *arena, int fd)
     for (unsigned i = 0; i < ARENA_LOGS_MAX; i++)
         if (core->logs[i].fd == fd)
             return 1;
+    if (handover_has_descriptor(arena, fd))
+        return 1;
     return fd == core->epoll_fd || fd == core->wakeup_fd || fd == core->keeper_pidfd;
 }
 

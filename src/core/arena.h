@@ -23,6 +23,7 @@
 #define HOLDFAST_CORE_ARENA_H
 
 #include "base/err.h"
+#include "core/handover_state.h"
 #include "core/intent.h"
 #include "core/record.h"
 #include "core/redo.h"
@@ -32,7 +33,7 @@
 #include <sys/types.h>
 
 #define ARENA_MAGIC 0x315453464c4f4848ULL /* the bytes HHOLFST1 in memory order */
-#define ARENA_WIRE_VERSION 2u
+#define ARENA_WIRE_VERSION 3u
 #define ARENA_PAGE_SIZE 4096u
 #define ARENA_RECORD_EXTENT 128u /* records: 56 KiB */
 #define ARENA_BLOCK_EXTENT 16u   /* blocks: 256 KiB */
@@ -108,6 +109,12 @@ struct arena_page {
     _Atomic uint64_t
         counters[ARENA_COUNTERS]; /* of the classes; what each means, they know. Change by redo.h */
     _Atomic uint64_t connected;   /* open now, of those that we made: not among `connections` */
+    /* connections that changed hands, those that we made with them */
+    _Atomic uint64_t given, received; /* to and from other slots */
+    _Atomic uint64_t batches_refused; /* by others */
+    _Atomic uint64_t
+        frozen_longest_ns; /* of a batch that was given: from the first freeze to the news of its being taken */
+    _Atomic uint32_t handover_links; /* open now, in either role */
 };
 _Static_assert(sizeof(struct arena_page) <= ARENA_PAGE_SIZE, "the frozen page is one page");
 
@@ -167,6 +174,7 @@ struct arena_core {
     struct redo redo; /* of the loop thread */
     struct arena_crash crash;
     struct intent intents[ARENA_THREADS];
+    struct handover_state handover;
 };
 
 /* A mapping of an arena in this process. */

@@ -42,6 +42,14 @@ void worker_count_client(struct worker *worker, const struct record *record)
             clients_add(&worker->clients, clients_key(record->client_address)) > 0;
 }
 
+void worker_admit_counted(struct worker *worker, const struct record *record)
+{
+    const uint64_t key = clients_key(record->client_address);
+
+    if (worker_side(worker, record)->is_counted)
+        (void)!crowd_enter(&worker->crowd, key, clients_count(&worker->clients, key), UINT64_MAX);
+}
+
 void worker_uncount_client(struct worker *worker, const struct record *record)
 {
     struct conn_side *side = worker_side(worker, record);

@@ -12,7 +12,10 @@
  *                    FAILED     the worker cannot start; detail is the error
  *                    QUIET      the worker no longer accepts (page.listening is 0)
  *                    FULL       page.is_full has changed
- *   master to slot   POKE       look at page.order and at the listeners */
+ *   master to slot   POKE       look at page.order and at the listeners
+ *                    HANDOVER   with two descriptors, socket and page of a link to another slot (handover.h); detail is
+ *                               the role in it. Not repeated: who loses it has not got that link, and its peer is told by
+ *                               the end of the socket */
 #ifndef HOLDFAST_CORE_LINK_H
 #define HOLDFAST_CORE_LINK_H
 
@@ -33,6 +36,7 @@ enum link_type {
     LINK_QUIET = 6,
     LINK_FULL = 7,
     LINK_POKE = 16,
+    LINK_HANDOVER = 17,
 };
 
 struct link_message {

@@ -76,7 +76,7 @@ static int copy_record(const struct record *record, struct record *copy)
         if (record->current == before && record->serial == copy->serial)
             break;
     }
-    return copy->magic == RECORD_MAGIC && copy->life == RECORD_OPEN;
+    return copy->magic == RECORD_MAGIC && record_is_held(copy);
 }
 
 static void print_client(const struct lister *lister, const struct record *record)
@@ -167,7 +167,7 @@ static void list_arena(struct lister *lister)
     uint32_t limit = arena_records_limit(&lister->arena);
 
     for (uint32_t number = 0; number < limit; number++)
-        if (lister->arena.records[number].life == RECORD_OPEN)
+        if (record_is_held(&lister->arena.records[number]))
             list_record(lister, number);
 }
 

@@ -9,6 +9,10 @@
  *
  *             The descriptor exists from before ACCEPTING until after CLOSING. Revival adopts a connected socket
  *             whose record is FREE or ACCEPTING, and closes again what it finds CLOSING.
+ *
+ *             A connection that changes hands (handover.h) has two records for a while. The sender's goes OPEN -> FROZEN,
+ *             and then -> CLOSING (it was taken) or -> OPEN (it was not); the receiver's FREE -> THAWING, and then -> OPEN (it
+ *             was taken) or -> FREE (it was not). Only what is OPEN is driven.
  *   lone      rx, tx, deadline_ns …: one word each, stored whole. rx and tx mirror the kernel's counters; only
  *             the record of the intent can be behind, and the kernel says by how much (ledger.h).
  *   head      everything that must change together. Two copies; `current` says which one counts.
@@ -29,12 +33,26 @@
 #define RECORD_PROTOCOL_BYTES 112
 #define RECORD_NO_LISTENER UINT16_MAX /* we connected it */
 
-enum record_life { RECORD_FREE = 0, RECORD_ACCEPTING = 1, RECORD_OPEN = 2, RECORD_CLOSING = 3 };
+enum record_life {
+    RECORD_FREE = 0,
+    RECORD_ACCEPTING = 1,
+    RECORD_OPEN = 2,
+    RECORD_CLOSING = 3,
+    RECORD_FROZEN = 4,
+    RECORD_THAWING = 5
+};
 
 enum record_kind {
     RECORD_TCP_ACCEPTED = 1,
     RECORD_TCP_CONNECTED = 2, /* our SYN counts as one acknowledged byte */
     RECORD_UNIX = 3,
+};
+
+/* How a connection that could have changed hands has fared so far. */
+enum record_handover {
+    RECORD_MOVES = 0,
+    RECORD_MOVES_ALONE = 0x10000, /* a batch was refused that it was in: next time it is one of its own */
+    RECORD_STAYS = 0x10001,       /* … and was refused then */
 };
 
 /* Our FIN was decided. */
@@ -96,7 +114,7 @@ struct record {
     volatile uint64_t deadline_ns; /* 0: none; its lowest bits say what it is for (record_deadline) */
     /* state */
     volatile uint32_t current;
-    uint32_t reserved_state;
+    uint32_t handover; /* FROZEN, THAWING: number + 1 of the link; OPEN: enum record_handover */
     struct record_head heads[2];
 };
 _Static_assert(sizeof(struct record) == 448, "docs/internals/record.md says what an idle connection costs");
@@ -166,6 +184,12 @@ static inline void record_commit(struct record *record)
     record->current++;
     COMPILER_BARRIER();
 #endif
+}
+
+/* 1 if it is this slot's: driven, or about to be given to another one. */
+static inline int record_is_held(const struct record *record)
+{
+    return record->life == RECORD_OPEN || record->life == RECORD_FROZEN;
 }
 
 static inline void record_set_life(struct record *record, enum record_life life)

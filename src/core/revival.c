@@ -78,9 +78,9 @@ static void mark_used(const struct arena *arena, uint32_t end, uint8_t *used)
         if (record->life == RECORD_FREE)
             continue;
         used[number] = 1;
-        if (record->life == RECORD_OPEN && file >= 0 && (uint32_t)file < end)
+        if (record_is_held(record) && file >= 0 && (uint32_t)file < end)
             used[file] = 1;
-        if (record->life == RECORD_OPEN && spool && spool <= end)
+        if (record_is_held(record) && spool && spool <= end)
             used[spool - 1] = 1;
     }
 }
@@ -159,9 +159,10 @@ static void forget_intents(struct revival *revival)
 
 /* --- 2 rebuild --- */
 
-static int claim_blocks(struct revival *revival, const struct record_head *head)
+int worker_claim_blocks(struct worker *worker, const struct record *record)
 {
-    struct blocks *blocks = &revival->worker->blocks;
+    const struct record_head *head = record_head(record);
+    struct blocks *blocks = &worker->blocks;
     int result = head->in_block ? blocks_claim(blocks, head->in_block - 1) : 0;
 
     if (!result && head->out_block)
@@ -169,6 +170,23 @@ static int claim_blocks(struct revival *revival, const struct record_head *head)
     if (!result && head->plan_block)
         result = blocks_claim(blocks, head->plan_block - 1);
     return result;
+}
+
+void worker_adopt(struct worker *worker, struct record *record)
+{
+    struct arena_page *page = worker->arena.page;
+
+    arena_count_add(record->listener == RECORD_NO_LISTENER ? &page->connected : &page->connections, 1);
+    if (record->serial >= worker->arena.core->next_serial)
+        worker->arena.core->next_serial = record->serial + 1;
+    worker_count_client(worker, record);
+    if (record->deadline_ns)
+        timers_set(&worker->timers, arena_number(&worker->arena, record), record->deadline_ns);
+    if (record_head(record)->file_fd >= 0)
+        worker_file_use(worker, record_head(record)->file_fd);
+    if (record_head(record)->spool)
+        worker_file_use(worker, (int)record_head(record)->spool - 1);
+    worker->service->classes[record->class_tag]->revived(worker, record);
 }
 
 static void forget(struct revival *revival, uint32_t number)
@@ -183,7 +201,7 @@ static void rebuild_record(struct revival *revival, uint32_t number)
     struct worker *worker = revival->worker;
     struct record *record = arena_record(&worker->arena, number);
 
-    if (record->magic != RECORD_MAGIC || claim_blocks(revival, record_head(record))) {
+    if (record->magic != RECORD_MAGIC || worker_claim_blocks(worker, record)) {
         tell_odd(revival, number, "the record is damaged");
         forget(revival, number);
         return;
@@ -193,20 +211,9 @@ static void rebuild_record(struct revival *revival, uint32_t number)
         forget(revival, number);
         return;
     }
-    if (record->listener == RECORD_NO_LISTENER)
-        worker->arena.page->connected++;
-    else
-        worker->arena.page->connections++;
-    if (record->serial >= worker->arena.core->next_serial)
-        worker->arena.core->next_serial = record->serial + 1;
-    worker_count_client(worker, record);
-    if (record->deadline_ns)
-        timers_set(&worker->timers, number, record->deadline_ns);
-    if (record_head(record)->file_fd >= 0)
-        worker_file_use(worker, record_head(record)->file_fd);
-    if (record_head(record)->spool)
-        worker_file_use(worker, (int)record_head(record)->spool - 1);
-    class_of(revival, record)->revived(worker, record);
+    worker_adopt(worker, record);
+    if (record->life == RECORD_FROZEN)
+        handover_hold(worker, record);
 }
 
 /* Who waits for the same has the same time for it, so the earlier deadline is the earlier beginning. */
@@ -223,7 +230,7 @@ static void rebuild(struct revival *revival)
     for (uint32_t number = 0; number < revival->limit; number++) {
         struct record *record = arena_record(arena, number);
 
-        if (record->life == RECORD_OPEN)
+        if (record_is_held(record))
             rebuild_record(revival, number);
         else if (record->life == RECORD_ACCEPTING)
             record_set_life(record, RECORD_FREE); /* its descriptor is adopted below */
@@ -267,7 +274,7 @@ static int is_known(struct revival *revival, int fd)
 {
     struct worker *worker = revival->worker;
 
-    if ((uint32_t)fd < revival->limit && arena_record(&worker->arena, (uint32_t)fd)->life == RECORD_OPEN)
+    if ((uint32_t)fd < revival->limit && record_is_held(arena_record(&worker->arena, (uint32_t)fd)))
         return 1;
     return arena_is_own_descriptor(&worker->arena, fd) || worker->side[fd].file_references;
 }
@@ -352,7 +359,9 @@ void revival_run(struct worker *worker)
     uint64_t began_ns = clock_monotonic_ns();
 
     (void)redo_settle(&worker->arena);
+    handover_settle(worker);
     settle(&revival);
+    handover_note_fault(&worker->arena);
     note_blame(&revival);
     rebuild(&revival);
     if (revival.odd != NOBODY && arena_record(&worker->arena, revival.odd)->life == RECORD_OPEN) {
@@ -364,6 +373,7 @@ void revival_run(struct worker *worker)
     forget_intents(&revival);
     settle_blame(&revival);
     drive_all(&revival);
+    handover_revive(worker);
     page->revived_ns = clock_monotonic_ns();
     page->revivals++;
     log_event(

@@ -46,10 +46,16 @@ void worker_give_block(struct worker *worker, uint32_t block)
 
 void worker_close(struct worker *worker, struct record *record)
 {
+    MUST(record->life == RECORD_OPEN);
+    worker_end_record(worker, record);
+}
+
+void worker_end_record(struct worker *worker, struct record *record)
+{
     const struct record_head *head = record_head(record);
     uint32_t number = arena_number(&worker->arena, record);
 
-    MUST(record->magic == RECORD_MAGIC && record->life == RECORD_OPEN);
+    MUST(record->magic == RECORD_MAGIC && record_is_held(record));
     record_set_life(record, RECORD_CLOSING);
     if (head->in_block)
         worker_give_block(worker, head->in_block);
@@ -197,6 +203,7 @@ static void worker_fini(struct worker *worker)
 {
     (void)pool_stop(&worker->pool);
     worker->service->stop(worker);
+    handover_fini(worker);
     board_unmap(&worker->board);
     shared_unmap(&worker->shared, CROWD_SHARED_SIZE(worker->service->shared_size));
     timers_fini(&worker->timers);
@@ -383,6 +390,8 @@ static int any_busy(struct worker *worker)
 {
     uint32_t limit = arena_records_limit(&worker->arena);
 
+    if (handover_is_open(worker))
+        return 1;
     for (uint32_t n = 0; n < limit; n++) {
         const struct record *record = arena_record(&worker->arena, n);
 
@@ -474,7 +483,7 @@ static void worker_read_link(struct worker *worker)
     struct link_message message;
     int result;
 
-    while ((result = link_receive(FD_LINK, &message)) != ERR_AGAIN && result != ERR_CLOSED)
+    while ((result = handover_receive_link(worker, &message)) != ERR_AGAIN && result != ERR_CLOSED)
         ;
     /* The other end is the anchor's and the master's: nobody is left who could command us. */
     if (result == ERR_CLOSED)
@@ -515,6 +524,8 @@ static void worker_dispatch(struct worker *worker, const struct epoll_event *eve
         worker_become_keeper(worker);
     } else if (number >= FD_LISTENERS && number < (uint32_t)worker_fixed_limit(worker->settings)) {
         (void)worker_accept(worker, number - FD_LISTENERS);
+    } else {
+        (void)handover_ready(worker, number);
     }
 }
 
@@ -592,6 +603,7 @@ static int wait_ms(const struct worker *worker)
     if (worker->again_count)
         return 0;
     until = earlier(until, log_writer_due_ns(worker));
+    until = earlier(until, handover_due_ns(worker));
     if (worker->accept_again_ns)
         until = earlier(until, worker->accept_again_ns);
     if (worker->is_draining && (worker->order_seen == ARENA_ORDER_DRAIN || worker->arena.page->connections))
@@ -634,6 +646,7 @@ _Noreturn static void worker_loop(struct worker *worker)
         worker_expire(worker);
         worker_housekeeping(worker);
         log_writer_turn(worker);
+        handover_turn(worker);
         if (worker->is_draining)
             worker_drain(worker);
         else if (worker->listeners_close_ns && worker->now_ns >= worker->listeners_close_ns)

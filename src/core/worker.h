@@ -12,6 +12,7 @@
 #include "core/board.h"
 #include "core/clients.h"
 #include "core/crowd.h"
+#include "core/handover.h"
 #include "core/log_writer.h"
 #include "core/settings.h"
 #include "core/waiting.h"
@@ -21,6 +22,7 @@
 #include <stdint.h>
 
 struct worker;
+struct conn_mover; /* core/freeze.h */
 
 /* Events of conn_class.ready. */
 #define READY_IN 1u
@@ -64,6 +66,8 @@ struct conn_class {
      * NULL: nothing to add. */
     void (*describe)(const struct arena *arena, const struct record *record,
                      struct conn_description *description);
+    /* How its connections change hands (core/freeze.h); NULL: they do not. */
+    const struct conn_mover *mover;
 };
 
 #define CONN_CLASSES_MAX 8
@@ -109,6 +113,7 @@ struct conn_side {
     uint8_t is_flowing;   /* the last receive took all that there was room for: more is likely to be there */
     uint8_t more_follows; /* what is sent now need not end a segment: more comes at once */
     uint8_t is_corked;    /* … and the kernel may keep its end back */
+    uint8_t waited;       /* enum waiting_for, before it was frozen */
     uint64_t sent_seen;   /* bytes the peer had taken when it was last looked at (conn_drains) */
     uint64_t taken_ns;    /* the class's: when the peer was last seen to take something */
     uint64_t rate_since_ns;   /* the class's: since when a rate is measured … */
@@ -129,6 +134,7 @@ struct worker {
     struct clients clients;
     struct crowd crowd;
     struct log_writer logs;
+    struct handover handover;
     struct board *board;    /* owned mapping, read only, of all slots; NULL: there is none (tests) */
     uint32_t place;         /* of this slot on the board */
     void *shared;           /* owned mapping of what all workers share (core/shared.h); NULL: nothing is */
@@ -178,6 +184,8 @@ _Noreturn void worker_run(struct arena *arena, const struct service *service,
 /* Ends a connection: CLOSING, close(2), FREE. Gives back its blocks; a file that its head names is the caller's to drop
  * (worker_file_drop). */
 void worker_close(struct worker *worker, struct record *record);
+/* The same of one that is OPEN or FROZEN; for worker_close and for handovers. */
+void worker_end_record(struct worker *worker, struct record *record);
 /* What happens next is done to this connection, not to the one that is being driven: call it before any I/O of another
  * record than the one that was given, and again on the way back. */
 static inline void worker_turn_to(struct worker *worker, const struct record *record)
@@ -268,6 +276,8 @@ static inline struct conn_side *worker_side(struct worker *worker, const struct 
 
 /* Counts the connection among those that its client has here, where that is limited. */
 void worker_count_client(struct worker *worker, const struct record *record);
+/* The same for one that came from another worker, which other workers' counts are to see. */
+void worker_admit_counted(struct worker *worker, const struct record *record);
 /* From now on it is none of those. */
 void worker_uncount_client(struct worker *worker, const struct record *record);
 
@@ -276,6 +286,12 @@ void worker_uncount_client(struct worker *worker, const struct record *record);
 void worker_admit_client(struct worker *worker, const struct record *record, const struct record *identity);
 /* The class of what a listener accepts from a peer: its own, or first the one that reads whom the peer speaks for. */
 uint8_t worker_class_of(const struct core_listener *listener, const struct sockaddr_storage *peer);
+
+/* Marks the blocks of the record's head as used. 0; ERR_INVALID: the record is damaged. */
+WARN_UNUSED int worker_claim_blocks(struct worker *worker, const struct record *record);
+/* A record that is OPEN or FROZEN becomes known to this worker: counted, with its deadline and files, and to its class
+ * (conn_class.revived). It is still to be registered and driven. */
+void worker_adopt(struct worker *worker, struct record *record);
 
 /* For the constructors: the identity of a new record. */
 void worker_fill_record(struct worker *worker, struct record *record, uint8_t kind, uint8_t class_tag,

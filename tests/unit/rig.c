@@ -165,6 +165,8 @@ void rig_forget(struct rig *rig)
     struct worker *worker = &rig->worker;
 
     end_pool(rig);
+    handover_fini(worker);
+    worker->handover = (struct handover){0};
     timers_fini(&worker->timers);
     waiting_fini(&worker->waiting);
     clients_fini(&worker->clients);
