@@ -115,6 +115,7 @@ struct arena_page {
     _Atomic uint64_t
         frozen_longest_ns; /* of a batch that was given: from the first freeze to the news of its being taken */
     _Atomic uint32_t handover_links; /* open now, in either role */
+    _Atomic uint32_t links_seen;     /* that were open once; after a death perhaps one too many */
 };
 _Static_assert(sizeof(struct arena_page) <= ARENA_PAGE_SIZE, "the frozen page is one page");
 

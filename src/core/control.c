@@ -174,6 +174,52 @@ static void command_resume(struct master *master, struct client *client)
 }
 
 #ifdef HOLDFAST_TEST_HOOKS
+static struct slot *running_slot(struct master *master, unsigned number)
+{
+    for (unsigned i = 0; i < MASTER_SLOTS_MAX; i++)
+        if (master->slots[i].state->step == SLOT_RUN && master->slots[i].page &&
+            master->slots[i].state->number == number &&
+            master->slots[i].state->generation == master->state->generation)
+            return &master->slots[i];
+    return NULL;
+}
+
+/* "test-hand-over FROM TO": slots of the present generation. */
+static void test_hand_over(struct master *master, struct client *client, const char *numbers)
+{
+    unsigned from = 0, to = 0;
+    struct slot *slots[2] = {NULL, NULL};
+
+    if (sscanf(numbers, "%u %u", &from, &to) == 2) {
+        slots[0] = running_slot(master, from);
+        slots[1] = running_slot(master, to);
+    }
+    answer(client,
+           json_pack("{s:b, s:{}}", "ok",
+                     slots[0] && slots[1] && !master_hand_over(master, slots[0], slots[1]), "result"));
+}
+
+/* What handovers have come to, by slot. */
+static void test_handovers(struct master *master, struct client *client)
+{
+    json_t *list = json_array();
+
+    for (unsigned i = 0; i < MASTER_SLOTS_MAX; i++) {
+        const struct arena_page *page = master->slots[i].page;
+
+        if (page && master->slots[i].state->step != SLOT_FREE)
+            json_array_append_new(list,
+                                  json_pack("{s:i, s:I, s:I, s:I, s:I, s:i, s:i, s:I}", "slot",
+                                            (int)master->slots[i].state->number, "given",
+                                            (json_int_t)page->given, "received", (json_int_t)page->received,
+                                            "refused", (json_int_t)page->batches_refused, "longest_ns",
+                                            (json_int_t)page->frozen_longest_ns, "links",
+                                            (int)page->handover_links, "links_seen", (int)page->links_seen,
+                                            "connections", (json_int_t)page->connections));
+    }
+    answer(client, json_pack("{s:b, s:o}", "ok", 1, "result", list));
+}
+
 /* Until reload and upgrade do it: a test runs two generations at once. */
 static int obey_test(struct master *master, struct client *client, const char *command)
 {
@@ -182,6 +228,10 @@ static int obey_test(struct master *master, struct client *client, const char *c
     else if (!strcmp(command, "test-retire-former"))
         answer(client,
                json_pack("{s:b, s:{s:i}}", "ok", 1, "result", "retired", master_retire_former(master)));
+    else if (!strncmp(command, "test-hand-over ", 15))
+        test_hand_over(master, client, command + 15);
+    else if (!strcmp(command, "test-handovers"))
+        test_handovers(master, client);
     else
         return 0;
     return 1;

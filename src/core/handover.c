@@ -185,6 +185,8 @@ static void install(struct worker *worker, struct handover_mail *mail, int role)
     handover_mail_prepare(&at->mail);
     worker_note_descriptor(worker, descriptors[0]);
     worker_note_descriptor(worker, descriptors[1]);
+    worker->arena.page->handover_links++; /* before it can be over */
+    worker->arena.page->links_seen++;
     COMPILER_BARRIER();
     at->role = (uint32_t)role;
     COMPILER_BARRIER();

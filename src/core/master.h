@@ -76,6 +76,12 @@ WARN_UNUSED int master_begin_generation(struct master *master);
 int master_retire_former(struct master *master);
 const char *master_phase_name(const struct master *master);
 
+/* --- handover_master.c --- */
+
+/* Both slots get their end of a new link (core/handover.h), by which `from` gives all the connections that it has now to `to`. 0, or an
+ * error, and nothing moves. */
+WARN_UNUSED int master_hand_over(struct master *master, struct slot *from, struct slot *to);
+
 /* --- for slots.c --- */
 
 /* How many sockets a listener has. */

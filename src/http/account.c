@@ -4,6 +4,7 @@
 #include "core/access_log.h"
 #include "core/redo.h"
 #include "http/counters.h"
+#include "http/passport.h"
 #include "http/request_id.h"
 #include "http/traceparent.h"
 
@@ -370,6 +371,88 @@ void account_revived(struct http *http, struct record *record)
     /* Damaged: without its line the request goes on. */
     exchange_state_in(record_begin(record))->note = 0;
     record_commit(record);
+}
+
+/* --- when the connection changes hands --- */
+
+static const struct note *note_seen(const struct worker *worker, const struct exchange_state *state)
+{
+    return state->note ? note_at(&worker->arena, state->note) : NULL;
+}
+
+/* An id that was made is told, too: it begins with what is this slot's alone. */
+void account_freeze(struct worker *worker, const struct record *record, struct passport_writer *out)
+{
+    const struct exchange_state *state = exchange_seen(record);
+    const struct note *note = note_seen(worker, state);
+    char made[REQUEST_ID_SIZE];
+
+    request_id_make(worker->arena.core->id_seed, state->request, made);
+    passport_put(out, HTTP_PASSPORT_ID, PASSPORT_REQUIRED,
+                 note ? (struct slice){note->id, note->id_length} : slice_of(made));
+    if (!note)
+        return;
+    if (note->reason[0])
+        passport_put(out, HTTP_PASSPORT_LOG_REASON, PASSPORT_REQUIRED, slice_of(note->reason));
+    if (!note->log)
+        return;
+    passport_put(out, HTTP_PASSPORT_LOG, PASSPORT_REQUIRED, slice_of(worker->settings->logs[note->log - 1]));
+    passport_put_number(out, HTTP_PASSPORT_LOG_FORMAT, PASSPORT_REQUIRED, note->format);
+    passport_put(out, HTTP_PASSPORT_LOG_BEFORE, PASSPORT_REQUIRED,
+                 (struct slice){note->text, note->before_length});
+    passport_put(out, HTTP_PASSPORT_LOG_BEHIND, PASSPORT_REQUIRED,
+                 (struct slice){note->text + note->before_length, note->behind_length});
+}
+
+/* Its number and 1; 0: there is no such log here, and no line. */
+static uint16_t log_of_path(const struct worker *worker, struct slice path)
+{
+    for (size_t i = 0; i < worker->settings->log_count; i++)
+        if (slice_equals(slice_of(worker->settings->logs[i]), path))
+            return (uint16_t)(i + 1);
+    return 0;
+}
+
+int account_thaw(struct worker *worker, struct exchange_state *state, const struct passport *passport)
+{
+    struct slice id, log, before, behind, reason;
+    uint64_t format;
+    struct note *note;
+    uint32_t name;
+
+    if (!passport_get(passport, HTTP_PASSPORT_ID, &id))
+        return state->began_ns ? ERR_PROTOCOL : 0;
+    (void)passport_get(passport, HTTP_PASSPORT_LOG, &log);
+    (void)passport_get(passport, HTTP_PASSPORT_LOG_BEFORE, &before);
+    (void)passport_get(passport, HTTP_PASSPORT_LOG_BEHIND, &behind);
+    (void)passport_get(passport, HTTP_PASSPORT_LOG_REASON, &reason);
+    if (passport_get_number(passport, HTTP_PASSPORT_LOG_FORMAT, 0, &format) || format > ROUTE_LOG_JSON ||
+        id.length > REQUEST_ID_MAX || !request_id_is_acceptable(id) || before.length > sizeof note->text ||
+        behind.length > sizeof note->text - before.length)
+        return ERR_PROTOCOL;
+    name = take_note(worker, offsetof(struct note, text) + before.length + behind.length);
+    if (!name)
+        return ERR_NO_MEMORY;
+    note = note_at(&worker->arena, name);
+    memset(note, 0, offsetof(struct note, text));
+    note->log = log.length ? log_of_path(worker, log) : 0;
+    note->format = (uint8_t)format;
+    note->before_length = (uint32_t)before.length;
+    note->behind_length = (uint32_t)behind.length;
+    note->id_length = (uint8_t)id.length;
+    memcpy(note->id, id.at, id.length);
+    memcpy(note->text, before.at, before.length);
+    memcpy(note->text + before.length, behind.at, behind.length);
+    put_reason(note, reason);
+    note->magic = NOTE_MAGIC;
+    state->note = name;
+    return 0;
+}
+
+void account_unthaw(struct worker *worker, const struct exchange_state *state)
+{
+    if (state->note)
+        give_note(worker, state->note);
 }
 
 /* --- for a listing --- */

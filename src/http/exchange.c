@@ -5,6 +5,7 @@
 #include "core/redo.h"
 #include "http/account.h"
 #include "http/deadlines.h"
+#include "http/passport.h"
 #include "http/request.h"
 #include "net/tunnel.h"
 
@@ -700,4 +701,5 @@ const struct conn_class http_class = {
     .part = exchange_part,
     .abandon = exchange_abandon,
     .describe = account_describe,
+    .mover = &http_mover,
 };

@@ -78,6 +78,8 @@ struct exchange_state {
 _Static_assert(sizeof(struct exchange_state) <= RECORD_PROTOCOL_BYTES, "the state fits the record's head");
 
 struct exchange;
+struct passport;
+struct passport_writer;
 
 enum exchange_outcome {
     EXCHANGE_GO_ON,  /* there may be more to do at once */
@@ -106,6 +108,12 @@ struct handler {
     /* In RELAY: the exchange is taken away from the handler in this transaction, which then answers or closes. The handler
      * lets go of what the exchange was bound to. */
     void (*detach)(struct exchange *exchange);
+    /* In RELAY, when the connection is to change hands: as those of struct conn_mover (core/freeze.h), for what the handler keeps.
+     * `thaw` may change handler_state, which is filled in, and the head of `with`. NULL: it stays. */
+    int (*may_move)(struct worker *worker, struct record *record, struct record **with);
+    void (*freeze)(struct worker *worker, const struct record *record, struct passport_writer *out);
+    int (*thaw)(struct worker *worker, struct record *record, struct record_head *head,
+                const struct passport *passport, struct record *with);
     /* In RELAY: as conn_class.part. May be NULL. */
     int (*part)(struct worker *worker, struct record *record);
 };
