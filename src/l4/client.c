@@ -22,6 +22,8 @@ static void count_lost(struct worker *worker, uint64_t open)
         ended += counters[TCP_ENDED_FIRST + end];
     if (counters[TCP_STARTED] > ended + open)
         arena_count_add(&counters[TCP_ENDED_FIRST + TCP_END_LOST], counters[TCP_STARTED] - ended - open);
+    else /* a worker died between taking one over, or giving it away, and counting that */
+        arena_count_set(&counters[TCP_STARTED], ended + open);
 }
 
 /* Those that were counted as started, and not as ended. */
@@ -33,7 +35,7 @@ static uint64_t count_open(struct worker *worker)
     for (uint32_t number = 0; number < limit; number++) {
         const struct record *record = arena_record(&worker->arena, number);
 
-        open += record->life == RECORD_OPEN && record->class_tag == CONN_CLASS_TCP &&
+        open += record_is_held(record) && record->class_tag == CONN_CLASS_TCP &&
                 tcp_seen(record)->step != TCP_NEW && tcp_seen(record)->step != TCP_ENDED;
     }
     return open;
@@ -189,6 +191,8 @@ static void client_opened(struct worker *worker, struct record *client, struct r
     *tcp_state_in(head) =
         (struct tcp_state){.step = TCP_NEW, .is_over = worker_side(worker, client)->is_over};
     of->open[l4_block_number(of, client)]++;
+    if (of->is_recounted) /* another slot has counted its start, and does so no longer */
+        arena_count_add(&worker->arena.page->counters[TCP_STARTED], 1);
 }
 
 static void client_ready(struct worker *worker, struct record *client, unsigned events)
@@ -269,4 +273,5 @@ const struct conn_class l4_client_class = {
     .is_idle = client_is_idle,
     .abandon = client_abandon,
     .describe = client_describe,
+    .mover = &l4_client_mover,
 };

@@ -151,6 +151,10 @@ struct record *tcp_client_of(struct worker *worker, const struct record *leg);
 /* No client names the leg any more, and that is committed: closes it, and gives its place back. */
 void tcp_close_leg(struct worker *worker, struct record *leg);
 
+/* --- passport.c --- */
+
+extern const struct conn_mover l4_client_mover, l4_leg_mover;
+
 /* --- end.c --- */
 
 /* The connection has ended like this: its line and its counters, once; then both records are closed, with a reset unless it is

@@ -8,7 +8,7 @@
 /* The client's head is the authority. */
 static int names(const struct arena *arena, const struct record *client, const struct record *leg)
 {
-    return client->life == RECORD_OPEN && client->class_tag == CONN_CLASS_TCP &&
+    return record_is_held(client) && client->class_tag == CONN_CLASS_TCP &&
            tcp_seen(client)->step != TCP_ENDED && tcp_seen(client)->leg == arena_number(arena, leg) + 1 &&
            tcp_seen(client)->leg_serial == leg->serial;
 }
@@ -21,7 +21,7 @@ struct record *tcp_leg_of(struct worker *worker, const struct record *client)
     if (!number || number > arena_records_limit(&worker->arena))
         return NULL;
     leg = arena_record(&worker->arena, number - 1);
-    return leg->life == RECORD_OPEN && leg->serial == tcp_seen(client)->leg_serial ? leg : NULL;
+    return record_is_held(leg) && leg->serial == tcp_seen(client)->leg_serial ? leg : NULL;
 }
 
 struct record *tcp_client_of(struct worker *worker, const struct record *leg)
@@ -146,4 +146,5 @@ const struct conn_class l4_leg_class = {
     .is_idle = leg_is_idle,
     .abandon = leg_abandon,
     .describe = leg_describe,
+    .mover = &l4_leg_mover,
 };

@@ -269,6 +269,12 @@ void pools_leave(struct pools *pools)
     table_leave(&pools->table);
 }
 
+void pools_take_over(struct pools *pools, uint32_t member)
+{
+    if (table_find(&pools->table, member))
+        (void)!table_take(&pools->table, TABLE_MEMBER_ENTRY(member), 0);
+}
+
 void pools_recount_begin(struct pools *pools)
 {
     table_recount_begin(&pools->table);

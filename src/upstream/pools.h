@@ -82,6 +82,8 @@ WARN_UNUSED int pools_pick(struct pools *pools, uint32_t pool, const struct pool
 /* Takes one more active place of a certain member, as pools_pick does (a check, an upgrade of what was idle). 0; ERR_BUSY:
  * it is at its max. */
 WARN_UNUSED int pools_take(struct pools *pools, uint32_t member);
+/* The same of a request that is under way already, whatever the max: another worker had it, and gives its place back. */
+void pools_take_over(struct pools *pools, uint32_t member);
 /* Gives a place back; after the commit by which the record no longer holds it. */
 void pools_release(struct pools *pools, uint32_t member);
 

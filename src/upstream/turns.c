@@ -46,7 +46,10 @@ static struct turns_link *link_of(struct turns *turns, const struct record *reco
 
 void turns_revived(struct turns *turns, const struct record *leg, uint32_t member)
 {
-    pools_recount(turns->pools, member);
+    if (turns->is_recounted)
+        pools_take_over(turns->pools, member);
+    else
+        pools_recount(turns->pools, member);
     link_of(turns, leg)->holds = 1;
 }
 

@@ -37,7 +37,7 @@ struct turns {
 WARN_UNUSED int turns_start(struct turns **turns, struct worker *worker, struct pools *pools);
 void turns_stop(struct turns **turns);
 
-/* At a revival: the leg is a client's, and holds a place of that member. */
+/* At a revival, or when a connection has come from another worker: the leg is a client's, and holds a place of that member. */
 void turns_revived(struct turns *turns, const struct record *leg, uint32_t member);
 /* All records have said what they hold (core/revival.h): what a former worker held and no record does is free for others. Called
  * again it does nothing. To be called before anything below. */

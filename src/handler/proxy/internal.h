@@ -198,6 +198,18 @@ void leg_client_leaves(struct worker *worker, const struct record *client);
 /* Gives back the ring of the request when nothing of it is needed any more. */
 void leg_settle(struct worker *worker, struct record *leg);
 
+/* From where on the bytes that were sent may be needed once more: conn_mover.keep_from. */
+uint64_t leg_keep_from(const struct record *leg);
+
+/* --- passport.c --- */
+
+/* As those of struct handler. */
+int proxy_may_move(struct worker *worker, struct record *client, struct record **with);
+void proxy_freeze(struct worker *worker, const struct record *client, struct passport_writer *out);
+int proxy_thaw(struct worker *worker, struct record *client, struct record_head *head,
+               const struct passport *passport, struct record *leg);
+extern const struct conn_mover proxy_leg_mover;
+
 /* --- request_head.c --- */
 
 /* Serialises what was parsed, for that server. 0; ERR_LIMIT: it is too large. */

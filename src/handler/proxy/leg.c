@@ -26,7 +26,7 @@ enum leg_timing {
 /* The client's head is the authority. */
 static int names(const struct arena *arena, const struct record *client, const struct record *leg)
 {
-    return client->life == RECORD_OPEN && client->class_tag == CONN_CLASS_HTTP &&
+    return record_is_held(client) && client->class_tag == CONN_CLASS_HTTP &&
            exchange_seen(client)->step == EXCHANGE_RELAY &&
            relay_seen(client)->leg == arena_number(arena, leg) + 1 &&
            relay_seen(client)->leg_serial == leg->serial;
@@ -37,7 +37,7 @@ struct record *leg_of(struct worker *worker, const struct record *client)
     const uint32_t number = relay_seen(client)->leg;
     struct record *leg = number ? arena_record(&worker->arena, number - 1) : NULL;
 
-    if (leg && (number > arena_records_limit(&worker->arena) || leg->life != RECORD_OPEN ||
+    if (leg && (number > arena_records_limit(&worker->arena) || !record_is_held(leg) ||
                 leg->serial != relay_seen(client)->leg_serial))
         return NULL;
     return leg;
@@ -70,7 +70,7 @@ static int has_owner(struct worker *worker, const struct record *leg)
     if (!state->client || state->client > arena_records_limit(&worker->arena))
         return 0;
     client = arena_record(&worker->arena, state->client - 1);
-    return client->life == RECORD_OPEN && client->class_tag == CONN_CLASS_HTTP &&
+    return record_is_held(client) && client->class_tag == CONN_CLASS_HTTP &&
            client->serial == state->client_serial;
 }
 
@@ -248,6 +248,11 @@ static int may_need_request(const struct record *leg)
     if (state->step == LEG_IDLE || state->flags & (LEG_ANSWERED | LEG_NO_REPLAY))
         return 0;
     return state->step == LEG_CONNECTING || (state->flags & LEG_REUSED && leg->rx == state->answer_from);
+}
+
+uint64_t leg_keep_from(const struct record *leg)
+{
+    return may_need_request(leg) ? leg_seen(leg)->request_from : leg->tx;
 }
 
 void leg_settle(struct worker *worker, struct record *leg)
@@ -522,4 +527,5 @@ const struct conn_class proxy_leg_class = {
     .may_yield = leg_may_yield,
     .abandon = leg_abandon,
     .describe = leg_describe,
+    .mover = &proxy_leg_mover,
 };

@@ -104,8 +104,14 @@ static void proxy_detach(struct exchange *exchange)
     *relay = (struct relay_state){.pool = relay->pool};
 }
 
-const struct handler proxy_handler = {
-    .name = "proxy", .begin = proxy_begin, .relay = proxy_relay, .detach = proxy_detach, .part = proxy_part};
+const struct handler proxy_handler = {.name = "proxy",
+                                      .begin = proxy_begin,
+                                      .relay = proxy_relay,
+                                      .detach = proxy_detach,
+                                      .part = proxy_part,
+                                      .may_move = proxy_may_move,
+                                      .freeze = proxy_freeze,
+                                      .thaw = proxy_thaw};
 
 /* --- life --- */
 
