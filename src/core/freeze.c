@@ -81,19 +81,20 @@ static void put_input(struct worker *worker, const struct record *record, const 
         copy_ring(worker, head->in_block, head->in_base, head->taken, length, into);
 }
 
-static uint64_t kept_from(const struct worker *worker, const struct record *record)
+/* What the ring has not any more nobody can want. */
+static uint64_t kept_from(const struct worker *worker, const struct record *record, uint64_t ring_end)
 {
     const struct conn_mover *mover = class_of(worker, record)->mover;
     const uint64_t from = mover->keep_from ? mover->keep_from(record) : record->tx;
 
-    return from < record->tx ? from : record->tx;
+    return from < record->tx && ring_end - from <= ARENA_BLOCK_SIZE ? from : record->tx;
 }
 
 static void put_output(struct worker *worker, const struct record *record, const struct record_head *head,
                        struct passport_writer *writer)
 {
     const uint64_t ring_end = head->file_fd >= 0 ? head->file_from : head->made;
-    const uint64_t from = kept_from(worker, record);
+    const uint64_t from = kept_from(worker, record, ring_end);
     char *into;
 
     put(writer, PASSPORT_TX, record->tx);

@@ -44,7 +44,7 @@ enum passport_core_tag {
 #undef PASSPORT_CORE_ENUM
 };
 
-/* How connections of a class change hands; of conn_class.mover. Called on the loop thread. None of them does I/O on the
+/* How connections of a class change hands; of conn_class.mover. Called on the loop thread. None of them moves bytes of the
  * connection. */
 struct conn_mover {
     uint16_t version;    /* of the class's part of the passport. Who finds a newer one refuses */
