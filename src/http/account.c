@@ -3,8 +3,10 @@
 #include "base/assert.h"
 #include "core/access_log.h"
 #include "core/redo.h"
+#include "http/client.h"
 #include "http/counters.h"
 #include "http/passport.h"
+#include "http/request.h"
 #include "http/request_id.h"
 #include "http/traceparent.h"
 
@@ -148,6 +150,19 @@ static struct slice trace_of(const struct exchange *exchange, char *memory)
     return slice_of(memory);
 }
 
+/* As route_sees, for a line that may be of a request without a route. */
+static void add_client(const struct exchange *exchange, struct text *out)
+{
+    const struct route_settings *settings = settings_of(exchange);
+    struct sockaddr_storage peer, client;
+    const struct sockaddr_storage *found = request_peer(exchange->record, &peer);
+
+    if (exchange->request)
+        found = client_find(found, settings->trust, settings->trust_count, request_field, exchange->request,
+                            &client);
+    client_address_format(found, out);
+}
+
 static struct slice shortened(struct slice text)
 {
     return (struct slice){text.at, text.length < LOG_FIELD_SHORT_MAX ? text.length : LOG_FIELD_SHORT_MAX};
@@ -157,13 +172,16 @@ static void begin_line(const struct exchange *exchange, struct text *before, str
 {
     static char before_memory[LOG_LINE_MAX / 2], behind_memory[LOG_LINE_MAX / 2];
     const enum route_log_format format = settings_of(exchange)->access_log_format;
-    char client[ACCESS_LOG_CLIENT_SIZE], trace[REQUEST_ID_SIZE];
+    char client_memory[ACCESS_LOG_CLIENT_SIZE], trace[REQUEST_ID_SIZE];
+    struct text client;
     struct log_request request = {.wall_ms =
                                       access_log_wall_ms(exchange->worker->now_ns, exchange->worker->now_ns),
-                                  .client = access_log_client(exchange->record, client, sizeof client),
                                   .id = exchange_id(exchange),
                                   .version_minor = -1};
 
+    text_init(&client, client_memory, sizeof client_memory);
+    add_client(exchange, &client);
+    request.client = (struct slice){client.at, client.length};
     if (exchange->request) {
         request.version_minor = exchange->request->version_minor;
         request.host = exchange->request->host;

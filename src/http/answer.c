@@ -1,6 +1,7 @@
 /* From a request head to who answers it: site, route, path; and the answers that need nobody else. */
 #include "http/exchange.h"
 
+#include "http/request.h"
 #include "http/request_id.h"
 
 #include <string.h>
@@ -10,39 +11,18 @@
 
 struct routed {
     struct route_request request;
-    struct sockaddr_storage client;
+    struct sockaddr_storage peer, client;
     char id[REQUEST_ID_SIZE];
     char decoded[ROUTE_PATH_MAX];
     char path[ROUTE_PATH_MAX], query[ROUTE_PATH_MAX];
 };
-
-static int header_of(const void *headers, struct slice name, size_t nth, struct slice *value)
-{
-    const struct h1_head *head = headers;
-
-    for (uint32_t i = 0; i < head->field_count; i++) {
-        if (!slice_equals_nocase(head->fields[i].name, name) || nth--)
-            continue;
-        *value = head->fields[i].value;
-        return 1;
-    }
-    return 0;
-}
-
-/* A socket that came in over IPv6 for an IPv4 client names it as ::ffff:1.2.3.4; route_test knows both. */
-static const struct sockaddr_storage *client_of(const struct record *record, struct sockaddr_storage *client)
-{
-    if (!record_has_address(record))
-        return NULL;
-    *client = client_sockaddr(record->client_address, record->client_port);
-    return client;
-}
 
 /* 0, or the refusal of its path. */
 static int fill(struct exchange *exchange, const struct h1_head *request, struct routed *routed)
 {
     uint32_t length = 0;
     const struct slice id = exchange_id(exchange);
+    const struct sockaddr_storage *peer = request_peer(exchange->record, &routed->peer);
 
     if (h1_path_decode(request->path, routed->decoded, sizeof routed->decoded, &length))
         return ERR_INVALID;
@@ -57,8 +37,9 @@ static int fill(struct exchange *exchange, const struct h1_head *request, struct
                                              .id = {routed->id, id.length},
                                              .trace_high = exchange->worker->arena.core->id_seed,
                                              .trace_low = exchange->state->request,
-                                             .client = client_of(exchange->record, &routed->client),
-                                             .header = header_of,
+                                             .peer = peer,
+                                             .client = peer,
+                                             .header = request_field,
                                              .headers = request};
     return 0;
 }
@@ -251,6 +232,7 @@ void route_exchange(struct exchange *exchange, const struct h1_head *request,
         return;
     }
     exchange->log_route = exchange->route;
+    routed.request = route_sees(exchange->route, &routed.request, &routed.client);
     exchange->route_request = &routed.request;
     exchange->state->route = (uint16_t)(exchange->route->number + 1);
     if (body_is_too_large(exchange, request))

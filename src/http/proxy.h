@@ -3,7 +3,6 @@
 #define HOLDFAST_HTTP_PROXY_H
 
 #include "base/bytes.h"
-#include "core/client_net.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -22,11 +21,6 @@ struct http_proxy {
 
     /* Instead of the pool's, in milliseconds; 0: the pool's. */
     uint64_t connect_ms, first_byte_ms, between_ms, whole_ms, tunnel_ms;
-
-    /* Who may tell us of clients (X-Forwarded-For, Forwarded): the `trust` of the route that says `proxy`, or of what is
-     * around it. A route inside of that may have one of its own: route_settings.trust. */
-    const struct client_net *trusted; /* borrowed from the storage */
-    size_t trusted_count;
 
     /* Held back until it is whole or so large. Bytes in memory, and in a file after that; 0: passed on as it comes. */
     uint64_t buffer_request, buffer_request_file;

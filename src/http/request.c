@@ -3,6 +3,27 @@
 
 #include <string.h>
 
+int request_field(const void *head, struct slice name, size_t nth, struct slice *value)
+{
+    const struct h1_head *request = head;
+
+    for (uint32_t i = 0; i < request->field_count; i++) {
+        if (!slice_equals_nocase(request->fields[i].name, name) || nth--)
+            continue;
+        *value = request->fields[i].value;
+        return 1;
+    }
+    return 0;
+}
+
+const struct sockaddr_storage *request_peer(const struct record *record, struct sockaddr_storage *memory)
+{
+    if (!record_has_address(record))
+        return NULL;
+    *memory = client_sockaddr(record->client_address, record->client_port);
+    return memory;
+}
+
 const struct handler *request_handler(const struct exchange *exchange)
 {
     return exchange->http->handlers[exchange->state->handler];

@@ -5,6 +5,12 @@
 
 #include "http/exchange.h"
 
+/* A route_header_fn for a struct h1_head. */
+int request_field(const void *head, struct slice name, size_t nth, struct slice *value);
+/* The address of whom the connection is with; NULL: it has none. An IPv4 client of an IPv6 socket is ::ffff:1.2.3.4; those who
+ * compare and write addresses know both. */
+const struct sockaddr_storage *request_peer(const struct record *record, struct sockaddr_storage *memory);
+
 /* Who serves the request under way. */
 const struct handler *request_handler(const struct exchange *exchange);
 /* From here to the end of the handler's call a crash is this request's fault. */

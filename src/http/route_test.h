@@ -23,11 +23,13 @@ struct route_request {
     struct slice raw_path; /* as sent */
     struct slice query;    /* as sent, without its '?' */
     int has_query;
-    struct slice id;                       /* for {request.id} */
-    uint64_t trace_high, trace_low;        /* of the trace that begins with it, if it belongs to none */
-    const struct sockaddr_storage *client; /* NULL: a Unix socket */
-    route_header_fn header;                /* NULL: no headers */
-    const void *headers;                   /* handed to it */
+    struct slice id;                /* for {request.id} */
+    uint64_t trace_high, trace_low; /* of the trace that begins with it, if it belongs to none */
+    /* Who has connected, or whom the PROXY protocol names; NULL: a Unix socket. And who counts as the client: the same, or whom
+     * the peer speaks for where a route trusts it (route_sees). */
+    const struct sockaddr_storage *peer, *client;
+    route_header_fn header; /* NULL: no headers */
+    const void *headers;    /* handed to it */
 };
 
 #define ROUTE_TEST_TABLE(X)                                                                                  \

@@ -1,6 +1,7 @@
 #include "http/routes.h"
 
 #include "base/assert.h"
+#include "http/client.h"
 
 #include <string.h>
 
@@ -178,13 +179,26 @@ static int patterns_match(const struct http_route *route, struct slice path)
     return route->pattern_count == 0;
 }
 
+struct route_request route_sees(const struct http_route *route, const struct route_request *request,
+                                struct sockaddr_storage *memory)
+{
+    struct route_request seen = *request;
+    seen.client = client_find(request->peer, route->settings.trust, route->settings.trust_count,
+                              request->header, request->headers, memory);
+    return seen;
+}
+
 static enum route_verdict judge(const struct http_route *route, const struct route_request *request,
                                 const struct route_test **failed)
 {
+    struct sockaddr_storage memory;
     *failed = NULL;
     if (!patterns_match(route, request->path))
         return ROUTE_OTHER_PATH;
-    int result = route_tests_hold(route->tests, request, failed);
+    if (!route->tests)
+        return ROUTE_TAKEN;
+    const struct route_request seen = route_sees(route, request, &memory);
+    int result = route_tests_hold(route->tests, &seen, failed);
     return result < 0 ? ROUTE_TEST_UNKNOWN : result ? ROUTE_TAKEN : ROUTE_TEST_FAILED;
 }
 

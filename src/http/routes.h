@@ -92,10 +92,11 @@ struct route_settings {
     const char *cache_control; /* value of Cache-Control for 200, 206 and 304; NULL: none */
 
     /* Requests. */
-    uint64_t max_body;              /* bytes; 0: no limit */
-    uint64_t min_body_rate;         /* bytes a second, see HTTP_RATE_GRACE_MS; 0: no limit */
-    uint64_t min_write_rate;        /* the same */
-    const struct client_net *trust; /* proxies before us: what they say of the client is believed */
+    uint64_t max_body;       /* bytes; 0: no limit */
+    uint64_t min_body_rate;  /* bytes a second, see HTTP_RATE_GRACE_MS; 0: no limit */
+    uint64_t min_write_rate; /* the same */
+    const struct client_net
+        *trust; /* proxies before us: what they say of the client is believed (client.h) */
     size_t trust_count;
 
     /* Log. */
@@ -159,6 +160,11 @@ const struct http_route *route_hidden_by(const struct http_route *route);
 int route_lies_outside(const struct http_route *route);
 /* The groups of the `pattern` that {match.N} speaks of: the innermost one around. -1: there is none. */
 int route_group_count(const struct http_route *route);
+
+/* The request with the client that it has for this route, by the route's `trust`; *memory holds the address. For its `match`,
+ * too: `trust` in a block counts for the whole of it. */
+struct route_request route_sees(const struct http_route *route, const struct route_request *request,
+                                struct sockaddr_storage *memory);
 
 /* Finds what answers. 0 and *route; ERR_NOT_FOUND: nothing does, answer 404; ERR_LIMIT: a `pattern` has reached its
  * limits, and *route (set then, too) is where: answer 500. `site` must have routes (site->route). */

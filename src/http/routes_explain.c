@@ -97,7 +97,10 @@ int routes_explain(const struct http_config *config, const struct http_site *sit
         text_add_c(out, "answer: 404, because nothing here answers\n");
     else if (result)
         text_add_c(out, "answer: 500, because a pattern has reached its limits\n");
-    else
-        add_answer(out, config, &(struct route_context){route, request});
-    return result;
+    if (result)
+        return result;
+    struct sockaddr_storage client;
+    const struct route_request seen = route_sees(route, request, &client);
+    add_answer(out, config, &(struct route_context){route, &seen});
+    return 0;
 }

@@ -103,7 +103,6 @@ struct pool_target {
 struct proxy_build {
     struct build *build;
     struct proxy_build *next;
-    struct block_build *block; /* the route */
     struct pool_target target;
     struct http_proxy *proxy;
 };
@@ -202,8 +201,6 @@ WARN_UNUSED int tcps_finish(struct build *build, struct diagnostics *diagnostics
  * it is said why; ERR_NO_MEMORY. Of proxy.c. */
 WARN_UNUSED int pool_of_target(const struct pool_target *target, struct diagnostics *diagnostics,
                                struct pool_build **found, uint32_t *number);
-/* When routes have what they have from outside. Of proxy.c. */
-void proxies_take_trust(struct build *build);
 
 /* Compiles a value as a template and notes its {match.N}. 0 and *compiled, NULL if it was refused; ERR_NO_MEMORY. Of
  * response.c. */

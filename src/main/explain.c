@@ -235,6 +235,8 @@ static void add_json_answer(const struct explain *explain, const struct route_re
                             const struct http_route *route, struct text *out)
 {
     char path_memory[ROUTE_PATH_MAX], query_memory[ROUTE_PATH_MAX];
+    struct sockaddr_storage client;
+    const struct route_request seen = route_sees(route, request, &client);
     struct text path, query;
 
     text_init(&path, path_memory, sizeof path_memory);
@@ -245,7 +247,7 @@ static void add_json_answer(const struct explain *explain, const struct route_re
     if (route->answer == ROUTE_FILES) {
         text_add_c(out, ",");
         add_string(out, "folder", slice_of(explain->http.folders[route->folder]));
-        if (!route_edit_target(route, request, &path, &query)) {
+        if (!route_edit_target(route, &seen, &path, &query)) {
             text_add_c(out, ",");
             add_string(out, "path", (struct slice){path.at, path.length});
         }
@@ -280,6 +282,7 @@ static int explain_route(const struct explain *explain, int listener)
 {
     static char memory[TEXT_MAX];
     const struct http_site *site = find_site(explain, (uint32_t)listener);
+    const struct sockaddr_storage *peer = explain->client.ss_family ? &explain->client : NULL;
     const struct route_request request = {.method = slice_of(explain->method),
                                           .scheme = SLICE_LITERAL("http"),
                                           .host = slice_of(explain->host),
@@ -288,7 +291,8 @@ static int explain_route(const struct explain *explain, int listener)
                                           .query = explain->query,
                                           .has_query = explain->has_query,
                                           .id = SLICE_LITERAL("explain"),
-                                          .client = explain->client.ss_family ? &explain->client : NULL,
+                                          .peer = peer,
+                                          .client = peer,
                                           .header = header_of,
                                           .headers = explain};
     struct text out;

@@ -24,7 +24,6 @@ static int apply_proxy(void *into, const struct conf_statement *statement, void 
         return ERR_NO_MEMORY;
     *proxy = (struct proxy_build){
         .build = build,
-        .block = block,
         .target = {build, statement->node, target},
         .proxy = settings,
     };
@@ -225,14 +224,6 @@ int proxies_finish(struct build *build, struct diagnostics *diagnostics)
     return 0;
 }
 
-void proxies_take_trust(struct build *build)
-{
-    for (struct proxy_build *proxy = build->first_proxy; proxy; proxy = proxy->next) {
-        proxy->proxy->trusted = proxy->block->route->settings.trust;
-        proxy->proxy->trusted_count = proxy->block->route->settings.trust_count;
-    }
-}
-
 #define IN_A_PROXY(line) "site :8080 {\n    proxy 127.0.0.1:3000 {\n        " line "\n    }\n}"
 
 static const struct directive directives[] = {
@@ -258,14 +249,19 @@ static const struct directive directives[] = {
         .elsewhere = "set_real_ip_from real_ip_header",
         .contexts = AT_TOP | IN_SITE | IN_ROUTE,
         .arguments = {{.name = "NET", .kind = CONF_WORD, .repeat = 1}},
-        .doc = "Proxies before this server, by their networks: what they say of the client in "
-               "`X-Forwarded-For`, "
-               "`X-Forwarded-Proto`, `X-Forwarded-Host` and `Forwarded` is passed on to upstream servers, "
-               "with our own "
-               "word behind it. From anybody else such headers are thrown away. For ourselves (`match { "
-               "client }`, "
-               "`{client.address}`, logs, limits) the client stays who has connected; `proxy_protocol` "
-               "changes that.",
+        .doc =
+            "Proxies before this server, by their networks. Of their requests the client is whom they name: "
+            "the "
+            "last address of `X-Forwarded-For` (where that is missing, of the `for=` of `Forwarded`) that is "
+            "not trusted itself. That counts in `match { client }` (the block's own, too), "
+            "`{client.address}`, "
+            "access logs and `balance hash client`; `max_connections_per_client` and `holdfast connections` "
+            "go "
+            "by the connection. And what they say in these headers, `X-Forwarded-Proto` and "
+            "`X-Forwarded-Host` "
+            "is passed on to upstream servers, with our own word behind it. From anybody else such headers "
+            "are "
+            "thrown away.",
         .example = "site :8080 {\n    trust 10.0.0.0/8 ::1\n    proxy 127.0.0.1:3000\n}",
         .default_text = "nobody",
         .apply = apply_trust,

@@ -95,7 +95,6 @@ static int finish(struct build *build, struct diagnostics *diagnostics)
         error = pools_finish(build, diagnostics);
     if (!error)
         error = routes_finish(build, diagnostics);
-    proxies_take_trust(build);
     return error;
 }
 

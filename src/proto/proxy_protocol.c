@@ -1,6 +1,7 @@
 #include "proto/proxy_protocol.h"
 
 #include "base/assert.h"
+#include "proto/address.h"
 
 #include <arpa/inet.h>
 #include <string.h>
@@ -58,20 +59,6 @@ static unsigned split(struct slice line, struct slice fields[V1_FIELDS])
     }
 }
 
-static int parse_address(struct slice text, int is_ipv6, uint8_t address[16])
-{
-    char copy[INET6_ADDRSTRLEN];
-
-    if (text.length >= sizeof copy || memchr(text.at, '\0', text.length))
-        return ERR_SYNTAX;
-    memcpy(copy, text.at, text.length);
-    copy[text.length] = '\0';
-    if (is_ipv6)
-        return inet_pton(AF_INET6, copy, address) == 1 ? 0 : ERR_SYNTAX;
-    memcpy(address, mapped, sizeof mapped);
-    return inet_pton(AF_INET, copy, address + sizeof mapped) == 1 ? 0 : ERR_SYNTAX;
-}
-
 static int parse_port(struct slice text, uint16_t *port)
 {
     uint64_t value;
@@ -100,8 +87,8 @@ static int parse_line(struct slice line, struct proxy_protocol_header *header,
         return refuse(refusal, PROXY_PROTOCOL_REFUSE_PROTOCOL);
     if (count != V1_FIELDS)
         return refuse(refusal, PROXY_PROTOCOL_REFUSE_LINE);
-    if (parse_address(fields[2], header->family == PROXY_PROTOCOL_IPV6, header->source) ||
-        parse_address(fields[3], header->family == PROXY_PROTOCOL_IPV6, header->destination))
+    if (address_parse(fields[2], header->family == PROXY_PROTOCOL_IPV6, header->source) ||
+        address_parse(fields[3], header->family == PROXY_PROTOCOL_IPV6, header->destination))
         return refuse(refusal, PROXY_PROTOCOL_REFUSE_ADDRESS);
     if (parse_port(fields[4], &header->source_port) || parse_port(fields[5], &header->destination_port))
         return refuse(refusal, PROXY_PROTOCOL_REFUSE_PORT);

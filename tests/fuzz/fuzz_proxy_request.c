@@ -148,15 +148,15 @@ static void check_client(const struct request_text *text, const struct h1_head *
 {
     const struct slice list = value_of(sent, "X-Forwarded-For");
 
-    MUST(list.length >= text->client.length &&
-         slice_equals((struct slice){list.at + list.length - text->client.length, text->client.length},
-                      text->client));
+    MUST(list.length >= text->peer.length &&
+         slice_equals((struct slice){list.at + list.length - text->peer.length, text->peer.length},
+                      text->peer));
     MUST(slice_equals(value_of(sent, "traceparent"), text->trace));
     MUST(slice_equals(value_of(sent, "X-Request-Id"), text->id));
     MUST(text->goes_on || !count_of(sent, "tracestate"));
     if (text->believes)
         return;
-    MUST(slice_equals(list, text->client));
+    MUST(slice_equals(list, text->peer));
     MUST(slice_equals(value_of(sent, "X-Forwarded-Proto"), text->scheme));
     MUST(!memchr(value_of(sent, "Forwarded").at, ',', value_of(sent, "Forwarded").length));
 }
@@ -193,7 +193,7 @@ static void rewrite(const struct h1_head *request, unsigned options)
                                 .is_edited = (options & EDITED) != 0,
                                 .host = options & OWN_HOST ? slice_of("app.example.com:8080") : no_slice,
                                 .server = slice_of("10.0.0.1:3000"),
-                                .client = slice_of(options & IPV6 ? "2001:db8::1" : "192.0.2.1"),
+                                .peer = slice_of(options & IPV6 ? "2001:db8::1" : "192.0.2.1"),
                                 .scheme = slice_of("http"),
                                 .believes = (options & BELIEVES) != 0,
                                 .trace = slice_of("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),

@@ -2,18 +2,11 @@
 #include "handler/proxy/internal.h"
 
 #include "handler/proxy/request_text.h"
+#include "http/client.h"
 #include "http/request_id.h"
 #include "http/traceparent.h"
 
 #include <string.h>
-
-static int is_trusted(const struct exchange *exchange, const struct http_proxy *settings)
-{
-    for (size_t i = 0; i < settings->trusted_count; i++)
-        if (client_net_has(&settings->trusted[i], exchange->route_request->client))
-            return 1;
-    return 0;
-}
 
 /* Of several the first: the head is made before one is chosen, and goes to another one if that fails. */
 static struct slice server_of(const struct upstream_pool *pool)
@@ -49,7 +42,9 @@ int request_head_make(struct exchange *exchange, struct text *out)
                                 .host = host_of(settings, pool),
                                 .server = server_of(pool),
                                 .scheme = exchange->route_request->scheme,
-                                .believes = is_trusted(exchange, settings),
+                                .believes = client_is_trusted(exchange->route_request->peer,
+                                                              exchange->route->settings.trust,
+                                                              exchange->route->settings.trust_count),
                                 .id = exchange_id(exchange),
                                 .is_kept = pool->keepalive > 0};
     char line[TRACEPARENT_SIZE], memory[64];
@@ -57,8 +52,8 @@ int request_head_make(struct exchange *exchange, struct text *out)
     struct text address;
 
     text_init(&address, memory, sizeof memory);
-    client_address_format(exchange->route_request->client, &address);
-    text.client = (struct slice){address.at, address.length};
+    client_address_format(exchange->route_request->peer, &address);
+    text.peer = (struct slice){address.at, address.length};
     text.goes_on = traceparent_choose(exchange->request, exchange->worker->arena.core->id_seed,
                                       exchange->state->request, exchange->state->request | 1, &trace);
     traceparent_write(&trace, line);

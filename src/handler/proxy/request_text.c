@@ -163,13 +163,13 @@ static void add_forwarded(const struct request_text *text, struct text *out)
 {
     char memory[512];
     struct text ours;
-    const int is_ipv6 = text->client.length && memchr(text->client.at, ':', text->client.length);
+    const int is_ipv6 = text->peer.length && memchr(text->peer.at, ':', text->peer.length);
 
     text_init(&ours, memory, sizeof memory);
     text_add(&ours, SLICE_LITERAL("for="));
     if (is_ipv6)
         text_add(&ours, SLICE_LITERAL("\"["));
-    text_add(&ours, text->client.length ? text->client : SLICE_LITERAL("unknown"));
+    text_add(&ours, text->peer.length ? text->peer : SLICE_LITERAL("unknown"));
     if (is_ipv6)
         text_add(&ours, SLICE_LITERAL("]\""));
     if (text->request->host.length) {
@@ -192,7 +192,7 @@ static void add_client(const struct request_text *text, struct text *out)
     text_init(&host, memory, sizeof memory);
     add_client_host(request, &host);
     add_list(request, text->believes, SLICE_LITERAL("X-Forwarded-For"),
-             text->client.length ? text->client : SLICE_LITERAL("unknown"), out);
+             text->peer.length ? text->peer : SLICE_LITERAL("unknown"), out);
     keep_or_set(request, text->believes, SLICE_LITERAL("X-Forwarded-Proto"), text->scheme, out);
     if (host.length)
         keep_or_set(request, text->believes, SLICE_LITERAL("X-Forwarded-Host"),

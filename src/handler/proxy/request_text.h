@@ -24,8 +24,8 @@ struct request_text {
     int is_edited;                 /* the route has some: `path` is sent, not what the client wrote */
     struct slice host;             /* instead of what the client asked for, or empty */
     struct slice server;           /* what is asked for if nobody says a host; not empty */
-    struct slice client, scheme;   /* the client's address, empty: unknown; "http" or "https" */
-    int believes;                  /* what the client says of others before it */
+    struct slice peer, scheme;     /* who has connected, empty: unknown; "http" or "https" */
+    int believes;                  /* what it says of others before it */
     struct slice trace;            /* of traceparent */
     int goes_on;                   /* … is the client's own, whose tracestate goes with it */
     struct slice id;               /* of X-Request-Id */

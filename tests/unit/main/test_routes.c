@@ -49,9 +49,15 @@ static int finish(void **state)
 
 /* --- requests --- */
 
+static struct slice said_forwarded_for;
+
 static int header_of(const void *headers, struct slice name, size_t nth, struct slice *value)
 {
     (void)headers;
+    if (!nth && said_forwarded_for.length && slice_equals_nocase(name, SLICE_LITERAL("X-Forwarded-For"))) {
+        *value = said_forwarded_for;
+        return 1;
+    }
     if (nth || !slice_equals_nocase(name, SLICE_LITERAL("X-Test")))
         return 0;
     *value = SLICE_LITERAL("a value");
@@ -76,6 +82,7 @@ static struct route_request request_of(const char *target)
         .query = target[length] ? slice_of(target + length + 1) : (struct slice){"", 0},
         .has_query = target[length] == '?',
         .id = SLICE_LITERAL("id-1"),
+        .peer = &client,
         .client = &client,
         .header = header_of,
     };
@@ -140,9 +147,33 @@ static void a_block_match_asks_for_all_of_its_lines(void **state)
     request.method = SLICE_LITERAL("POST");
     assert_int_equal(routes_match(&http.sites[0], &request, &route), 0);
     assert_int_equal(route->status, 201);
-    request.client = NULL;
+    request.peer = request.client = NULL;
     assert_int_equal(routes_match(&http.sites[0], &request, &route), 0);
     assert_int_equal(route->status, 200);
+}
+
+/* The peer is 10.1.2.3. */
+static int status_for(const char *forwarded_for)
+{
+    struct route_request request = request_of("/");
+    const struct http_route *route;
+    said_forwarded_for = slice_of(forwarded_for);
+    assert_int_equal(routes_match(&http.sites[0], &request, &route), 0);
+    said_forwarded_for = (struct slice){"", 0};
+    return route->status;
+}
+
+static void a_client_is_matched_by_the_trust_of_the_route_or_of_what_is_around_it(void **state)
+{
+    (void)state;
+    build(
+        "site :80 {\n trust 10.1.0.0/16\n respond 200\n"
+        " route /* {\n match {\n client 192.0.2.1\n }\n respond 201\n }\n"
+        " route /* {\n trust 10.9.0.0/16\n match {\n client 10.1.2.3\n header X-Forwarded-For 192.0.2.2\n }\n"
+        " respond 202\n }\n}\n");
+    assert_int_equal(status_for("192.0.2.1"), 201);
+    assert_int_equal(status_for("192.0.2.2"), 202);
+    assert_int_equal(status_for("192.0.2.1, 192.0.2.3"), 200);
 }
 
 static void a_pattern_that_works_too_long_is_said_and_not_passed_over(void **state)
@@ -375,6 +406,8 @@ int main(void)
         cmocka_unit_test_teardown(the_first_route_that_fits_is_taken, finish),
         cmocka_unit_test_teardown(inner_routes_come_after_their_outer_one_and_there_is_no_way_back, finish),
         cmocka_unit_test_teardown(a_block_match_asks_for_all_of_its_lines, finish),
+        cmocka_unit_test_teardown(a_client_is_matched_by_the_trust_of_the_route_or_of_what_is_around_it,
+                                  finish),
         cmocka_unit_test_teardown(a_pattern_that_works_too_long_is_said_and_not_passed_over, finish),
         cmocka_unit_test_teardown(headers_of_inner_blocks_come_on_top_of_the_outer_ones, finish),
         cmocka_unit_test_teardown(settings_are_those_of_the_innermost_block_that_has_them, finish),

@@ -22,7 +22,7 @@ static void parse(const char *request)
                                  .path = {path, length},
                                  .query = head.query,
                                  .server = SLICE_LITERAL("10.0.0.1:3000"),
-                                 .client = SLICE_LITERAL("192.0.2.1"),
+                                 .peer = SLICE_LITERAL("192.0.2.1"),
                                  .scheme = SLICE_LITERAL("http"),
                                  .trace = SLICE_LITERAL("00-t-p-00"),
                                  .id = SLICE_LITERAL("id-1"),
@@ -220,10 +220,10 @@ static void addresses_are_written_as_the_fields_want_them(void **state)
 {
     (void)state;
     parse("GET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n");
-    text.client = SLICE_LITERAL("2001:db8::1");
+    text.peer = SLICE_LITERAL("2001:db8::1");
     assert_has("X-Forwarded-For: 2001:db8::1");
     assert_has("Forwarded: for=\"[2001:db8::1]\";host=\"[::1]:80\";proto=http");
-    text.client = SLICE_LITERAL(""); /* of a Unix socket */
+    text.peer = SLICE_LITERAL(""); /* of a Unix socket */
     assert_has("X-Forwarded-For: unknown");
     assert_has("Forwarded: for=unknown;host=\"[::1]:80\";proto=http");
 }
