@@ -1,4 +1,5 @@
-/* The changes that a route's `header` statements make to a response's header. */
+/* The changes that a route's `header` statements make to a response's header; and `request_header` to that of a request that
+ * is sent on (handler/proxy/request_text.c). */
 #ifndef HOLDFAST_HTTP_RESPOND_FIELDS_H
 #define HOLDFAST_HTTP_RESPOND_FIELDS_H
 

@@ -53,10 +53,11 @@ static void inherit_settings(struct route_settings *own, const struct route_sett
 
 /* Copies the outer list in front of the own one: lists are shared by siblings, so their ends cannot be tied together
  * in place. */
-static int inherit_headers(struct storage *storage, struct http_route *route)
+static int inherit_headers(struct storage *storage, const struct route_header **list,
+                           const struct route_header *outer)
 {
-    const struct route_header *own = route->headers, **end = &route->headers;
-    for (const struct route_header *outer = route->parent->headers; outer; outer = outer->next) {
+    const struct route_header *own = *list, **end = list;
+    for (; outer; outer = outer->next) {
         struct route_header *copy = storage_take(storage, sizeof *copy);
         if (!copy)
             return ERR_NO_MEMORY;
@@ -105,7 +106,9 @@ int route_inherit(struct storage *storage, struct http_route *route)
     if (!parent)
         return 0;
     inherit_settings(&route->settings, &parent->settings, route->given);
-    int error = inherit_headers(storage, route);
+    int error = inherit_headers(storage, &route->headers, parent->headers);
+    if (!error)
+        error = inherit_headers(storage, &route->request_headers, parent->request_headers);
     if (!error)
         error = inherit_error_pages(storage, route);
     if (!error && route->answer == ROUTE_NONE) {

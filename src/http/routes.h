@@ -47,7 +47,7 @@ enum route_answer {
         ROUTE_ANSWERS
 };
 
-/* One change of the response's header; they are made in their order, to every response of the route. */
+/* One change of a header; they are made in their order, to every response of the route. */
 struct route_header {
     const struct route_header *next;
     enum route_header_change { ROUTE_HEADER_SET, ROUTE_HEADER_ADD, ROUTE_HEADER_REMOVE } change;
@@ -144,6 +144,7 @@ struct http_route {
     const struct template *target;  /* REDIRECT: the Location; RESPOND: the text, NULL for none */
     const struct route_edit *edits;
     const struct route_header *headers;
+    const struct route_header *request_headers; /* the same for what is sent on to upstream servers */
     const struct route_error_page *error_pages; /* the first of a status counts */
     struct route_settings settings;
     uint32_t given; /* enum route_given */

@@ -57,8 +57,8 @@ struct block_build {
     size_t mistakes_inside;         /* in the blocks of routes in it */
     int has_mistakes;               /* of its own: nothing is to be concluded from what it says */
 
-    size_t header_count, edit_count; /* own ones */
-    const struct route_header **header_end;
+    size_t header_count, request_header_count, edit_count; /* own ones */
+    const struct route_header **header_end, **request_header_end;
     const struct route_edit **edit_end;
 };
 

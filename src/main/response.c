@@ -1,9 +1,10 @@
-/* How files and responses are made: index, fallback, headers, caching. */
+/* How files and responses are made: index, fallback, headers, caching; and the headers of what is sent on. */
 #include "main/directives.h"
 
 #include "conf/suggest.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 #define HEADERS_MAX 64 /* of one block */
@@ -198,13 +199,20 @@ static const char *const own_headers[] = {
     "Connection", "Content-Length", "Content-Encoding",  "Content-Range", "Date", "Keep-Alive",
     "TE",         "Trailer",        "Transfer-Encoding", "Upgrade"};
 
-static int is_own_header(const char *name)
+/* The same of a request to an upstream server: its framing, and what is of one connection alone (RFC 9110 section 7.6.1). */
+static const char *const own_request_headers[] = {
+    "Connection", "Content-Length",    "Expect",  "Keep-Alive", "Max-Forwards", "Proxy-Connection", "TE",
+    "Trailer",    "Transfer-Encoding", "Upgrade", "Via"};
+static const char *const host_header[] = {"Host"};
+
+static void check_own(const struct conf_statement *statement, const char *const *names, size_t count,
+                      const char *hint)
 {
-    for (size_t i = 0; i < COUNT_OF(own_headers); i++) {
-        if (slice_equals_nocase(slice_of(own_headers[i]), slice_of(name)))
-            return 1;
+    const struct conf_value *name = conf_value(statement, 1);
+    for (size_t i = 0; i < count; i++) {
+        if (slice_equals_nocase(slice_of(names[i]), slice_of(name->text)))
+            conf_refuse_value(statement, name, hint, "%s is the server's own affair", name->text);
     }
-    return 0;
 }
 
 static void check_header(const struct conf_statement *statement, enum route_header_change change)
@@ -217,11 +225,13 @@ static void check_header(const struct conf_statement *statement, enum route_head
             return;
         }
     }
-    if (is_own_header(name->text))
-        conf_refuse_value(statement, name, NULL, "%s is the server's own affair", name->text);
-    if (change == ROUTE_HEADER_REMOVE ? value != NULL : value == NULL)
-        conf_refuse(statement, value ? "usage: header remove NAME" : "usage: header set|add NAME VALUE",
+    if (change == ROUTE_HEADER_REMOVE ? value != NULL : value == NULL) {
+        char usage[64];
+        snprintf(usage, sizeof usage, "usage: %s %s", conf_name(statement->node),
+                 value ? "remove NAME" : "set|add NAME VALUE");
+        conf_refuse(statement, usage,
                     value ? "a header that is removed has no value" : "the header has no value");
+    }
     for (const char *c = value ? value->text : ""; *c; c++) {
         if (((unsigned char)*c < ' ' && *c != '\t') || *c == 0x7f) {
             conf_refuse_value(statement, value, NULL, "the value has a control character in it");
@@ -233,12 +243,11 @@ static void check_header(const struct conf_statement *statement, enum route_head
 static const char *const header_changes[] = {
     [ROUTE_HEADER_SET] = "set", [ROUTE_HEADER_ADD] = "add", [ROUTE_HEADER_REMOVE] = "remove", NULL};
 
-static int apply_header(void *into, const struct conf_statement *statement, void **child)
+static int add_header(struct block_build *block, const struct conf_statement *statement, size_t *count,
+                      const struct route_header ***end)
 {
-    struct block_build *block = into;
     struct storage *storage = &block->build->http->storage;
     struct route_header *header = storage_take(storage, sizeof *header);
-    (void)child;
     if (!header)
         return ERR_NO_MEMORY;
     header->change = (enum route_header_change)conf_value(statement, 0)->word;
@@ -246,13 +255,30 @@ static int apply_header(void *into, const struct conf_statement *statement, void
     if (!header->name.at)
         return ERR_NO_MEMORY;
     check_header(statement, header->change);
-    if (++block->header_count > HEADERS_MAX)
+    if (++*count > HEADERS_MAX)
         conf_refuse(statement, NULL, "this would be more than %d header changes in one block", HEADERS_MAX);
-    *block->header_end = header;
-    block->header_end = &header->next;
+    **end = header;
+    *end = &header->next;
     if (!conf_value(statement, 2))
         return 0;
     return block_compile_template(block, statement, conf_value(statement, 2), &header->value);
+}
+
+static int apply_header(void *into, const struct conf_statement *statement, void **child)
+{
+    struct block_build *block = into;
+    (void)child;
+    check_own(statement, own_headers, COUNT_OF(own_headers), NULL);
+    return add_header(block, statement, &block->header_count, &block->header_end);
+}
+
+static int apply_request_header(void *into, const struct conf_statement *statement, void **child)
+{
+    struct block_build *block = into;
+    (void)child;
+    check_own(statement, own_request_headers, COUNT_OF(own_request_headers), NULL);
+    check_own(statement, host_header, COUNT_OF(host_header), "\"host\" in the block of \"proxy\" says it");
+    return add_header(block, statement, &block->request_header_count, &block->request_header_end);
 }
 
 enum { CACHE_OFF, CACHE_REVALIDATE }; /* the words; otherwise a time */
@@ -402,6 +428,22 @@ static const struct directive directives[] = {
                "outer blocks come first.",
         .example = IN_A_SITE("header set X-Frame-Options DENY\n    header remove Server"),
         .apply = apply_header,
+    },
+    {
+        .name = "request_header",
+        .elsewhere = "proxy_set_header",
+        .contexts = IN_SITE | IN_ROUTE,
+        .arguments = {{.name = "CHANGE", .kind = CONF_CHOICE, .words = header_changes},
+                      {.name = "NAME", .kind = CONF_WORD},
+                      {.name = "VALUE", .kind = CONF_TEXT, .optional = 1}},
+        .repeat = 1,
+        .doc = "Changes the header of requests that `proxy` sends on, in the same way: also what this server "
+               "adds itself, such as `X-Forwarded-Proto`. `set` and `remove` take away the client's own in "
+               "spellings with `_`, too. What belongs to one connection, and the framing, cannot be changed; "
+               "for Host there is `host`.",
+        .example = "site :8080 {\n    request_header set X-Real-IP {client.address}\n"
+                   "    request_header remove Cookie\n    proxy 127.0.0.1:3000\n}",
+        .apply = apply_request_header,
     },
 };
 

@@ -28,6 +28,7 @@ struct block_build *block_new(struct block_build *outer, const struct conf_state
         .mistakes_before = statement->diagnostics->count,
         .has_mistakes = 1, /* until it is read without one */
         .header_end = &route->headers,
+        .request_header_end = &route->request_headers,
         .edit_end = &route->edits,
     };
     *build->block_end = block;

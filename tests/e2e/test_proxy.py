@@ -569,6 +569,37 @@ def test_what_a_trusted_proxy_says_of_clients_is_kept_and_added_to(start_server,
     assert seen.value("via") == "1.1 other, 1.1 holdfast"
 
 
+def test_the_configuration_changes_the_header_that_is_sent_on(start_server, upstream):
+    server = start_server(config=config(upstream, site="""
+    trust 127.0.0.0/8
+    request_header set X-Real-IP {client.address}
+    request_header set X-Forwarded-Port 443
+    request_header set X-Forwarded-Proto https
+    request_header set X-User "{request.header.x-login} of {host}"
+    request_header add X-More {path}
+    request_header remove Cookie
+    request_header remove Forwarded"""))
+    ask(server, request("/a", method="POST", body=b"hi",
+                        headers="X-Forwarded-For: 192.0.2.1\r\nX-Real-IP: 1.2.3.4\r\nX_Real_IP: 1.2.3.4\r\nX-Login: me\r\n"
+                                "X-User: root\r\nx_user: root\r\nX-More: 1\r\nCookie: a=b\r\nContent-Length: 2\r\n"))
+    seen = upstream.requests[0]
+    assert seen.value("x-real-ip") == "192.0.2.1" and seen.value("x_real_ip") is None
+    assert (seen.value("x-forwarded-port"), seen.value("x-forwarded-proto")) == ("443", "https")
+    assert seen.value("x-user") == "me of test.example" and seen.value("x_user") is None
+    assert seen.values("x-more") == ["1", "/a"]
+    assert seen.value("cookie") is None and seen.value("forwarded") is None
+    assert seen.value("x-forwarded-for") == "192.0.2.1, 127.0.0.1" and seen.value("content-length") == "2"
+
+
+def test_a_header_that_gets_too_long_by_the_configuration_is_refused_and_no_server_is_asked(start_server, upstream):
+    server = start_server(config=config(upstream, site="    request_header add X-A {query.a}\n"
+                                                       "    request_header add X-B {query.a}\n"
+                                                       "    request_header add X-C {query.a}"))
+    assert ask(server, request("/?a=" + "x" * 5000)).status == 431
+    assert ask(server, request("/?a=b")).status == 200
+    assert [seen.line for seen in upstream.requests] == ["GET /?a=b HTTP/1.1"]
+
+
 def test_the_request_id_and_the_trace_go_on_to_the_upstream(proxied, upstream):
     ask(proxied, request(headers="traceparent: 00-11111111111111111111111111111111-2222222222222222-01\r\n"
                                  "tracestate: a=b\r\nX-Request-Id: mine-1\r\n"))

@@ -35,6 +35,7 @@ int request_head_make(struct exchange *exchange, struct text *out)
 {
     const struct http_proxy *settings = proxy_settings(exchange);
     const struct upstream_pool *pool = proxy_pool(proxy_of(exchange->worker), settings->pool);
+    const struct route_context values = {exchange->route, exchange->route_request};
     struct request_text text = {.request = exchange->request,
                                 .path = exchange->path,
                                 .query = exchange->query,
@@ -46,7 +47,9 @@ int request_head_make(struct exchange *exchange, struct text *out)
                                                               exchange->route->settings.trust,
                                                               exchange->route->settings.trust_count),
                                 .id = exchange_id(exchange),
-                                .is_kept = pool->keepalive > 0};
+                                .is_kept = pool->keepalive > 0,
+                                .changes = exchange->route->request_headers,
+                                .values = &values};
     char line[TRACEPARENT_SIZE], memory[64];
     struct traceparent trace;
     struct text address;

@@ -1,6 +1,7 @@
 #include "handler/proxy/request_text.h"
 
 #include "http/escape.h"
+#include "http/respond_fields.h"
 
 #include <string.h>
 #include <strings.h>
@@ -99,8 +100,9 @@ static int is_name(struct slice name, struct slice ours)
         return 0;
     for (size_t i = 0; i < name.length; i++) {
         const char byte = name.at[i] == '_' ? '-' : name.at[i];
+        const char other = ours.at[i] == '_' ? '-' : ours.at[i];
 
-        if (strncasecmp(&byte, ours.at + i, 1) != 0)
+        if (strncasecmp(&byte, &other, 1) != 0)
             return 0;
     }
     return 1;
@@ -130,6 +132,16 @@ static int is_ours(const struct h1_head *request, struct slice name)
         if (is_name(name, ours[i]))
             return 1;
     return h1_hop_by_hop(request->fields, request->field_count, name);
+}
+
+/* What the configuration puts something else for, or nothing: whoever reads the client's by another spelling would take it
+ * for ours. */
+static int is_replaced(const struct route_header *changes, struct slice name)
+{
+    for (const struct route_header *change = changes; change; change = change->next)
+        if (change->change != ROUTE_HEADER_ADD && is_name(name, change->name))
+            return 1;
+    return 0;
 }
 
 /* --- who the client is --- */
@@ -268,22 +280,41 @@ static void add_connection(const struct request_text *text, struct text *out)
         text_add(out, SLICE_LITERAL("Connection: TE\r\n"));
 }
 
+/* Of the lines from there on. */
+static int change_lines(const struct request_text *text, size_t from, struct text *out)
+{
+    struct text lines = {
+        .at = out->at + from, .length = out->length - from, .capacity = out->capacity - from};
+    int result;
+
+    if (!text->changes || out->overflow)
+        return 0;
+    result = respond_change_fields(&lines, text->changes, text->values);
+    out->length = from + lines.length;
+    return result;
+}
+
 int request_text_make(const struct request_text *text, struct text *out)
 {
     const struct h1_head *request = text->request;
+    size_t from;
 
     text_add(out, request->method_text);
     text_add(out, SLICE_LITERAL(" "));
     add_target(text, out);
     text_add(out, SLICE_LITERAL(" HTTP/1.1\r\n"));
     add_host(text, out);
+    from = out->length;
     for (uint32_t i = 0; i < request->field_count; i++)
-        if (!is_ours(request, request->fields[i].name))
+        if (!is_ours(request, request->fields[i].name) &&
+            !is_replaced(text->changes, request->fields[i].name))
             add_line(out, request->fields[i].name, request->fields[i].value);
     add_client(text, out);
     add_list(request, 1, SLICE_LITERAL("Via"),
              request->version_minor ? SLICE_LITERAL("1.1 holdfast") : SLICE_LITERAL("1.0 holdfast"), out);
     add_trace(text, out);
+    if (change_lines(text, from, out))
+        return ERR_LIMIT;
     add_max_forwards(request, out);
     add_framing(request, out);
     add_connection(text, out);

@@ -5,7 +5,9 @@
  *     Host: …
  *     the client's fields, without those of its connection, of its framing, and those that follow
  *     X-Forwarded-For, X-Forwarded-Proto, X-Forwarded-Host, Forwarded        who the client is (RFC 7239)
- *     Via, traceparent, tracestate, X-Request-Id, Max-Forwards, Expect
+ *     Via, traceparent, tracestate, X-Request-Id
+ *     … all these as the route's `request_header` changes them …
+ *     Max-Forwards, Expect
  *     Transfer-Encoding or Content-Length, Upgrade, TE, Connection           written anew, for this connection
  *
  * Whatever the client sends, the result is a request that our own parser accepts, with the same method, target and framing;
@@ -15,6 +17,7 @@
 
 #include "base/bytes.h"
 #include "base/err.h"
+#include "http/routes.h"
 #include "proto/h1.h"
 
 /* All that the head is made of. Borrowed for the call. */
@@ -30,6 +33,9 @@ struct request_text {
     int goes_on;                   /* … is the client's own, whose tracestate goes with it */
     struct slice id;               /* of X-Request-Id */
     int is_kept;                   /* the connection may carry another request */
+    /* Of the configuration, none of which names framing or the connection; and what their values are of, NULL without any. */
+    const struct route_header *changes;
+    const struct route_context *values;
 };
 
 /* 0; ERR_LIMIT: it is too large for `out`. */

@@ -218,6 +218,20 @@ static void headers_of_inner_blocks_come_on_top_of_the_outer_ones(void **state)
     assert_int_equal(count_headers(route_of("/"), names, sizeof names), 1);
 }
 
+static void headers_of_what_is_sent_on_are_a_list_of_their_own(void **state)
+{
+    const struct route_header *header;
+    (void)state;
+    build("site :80 {\n proxy 127.0.0.1:3000\n header set A 1\n request_header set B 2\n"
+          " route /a/* {\n request_header remove C\n }\n}\n");
+    header = route_of("/a/b")->request_headers;
+    assert_true(header && header->change == ROUTE_HEADER_SET &&
+                slice_equals(header->name, SLICE_LITERAL("B")));
+    header = header->next;
+    assert_true(header && header->change == ROUTE_HEADER_REMOVE && !header->next);
+    assert_null(route_of("/")->request_headers->next);
+}
+
 static void settings_are_those_of_the_innermost_block_that_has_them(void **state)
 {
     (void)state;
@@ -410,6 +424,7 @@ int main(void)
                                   finish),
         cmocka_unit_test_teardown(a_pattern_that_works_too_long_is_said_and_not_passed_over, finish),
         cmocka_unit_test_teardown(headers_of_inner_blocks_come_on_top_of_the_outer_ones, finish),
+        cmocka_unit_test_teardown(headers_of_what_is_sent_on_are_a_list_of_their_own, finish),
         cmocka_unit_test_teardown(settings_are_those_of_the_innermost_block_that_has_them, finish),
         cmocka_unit_test_teardown(without_a_word_the_defaults_hold, finish),
         cmocka_unit_test_teardown(a_folder_that_several_routes_serve_is_one, finish),

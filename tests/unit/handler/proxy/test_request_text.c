@@ -256,8 +256,38 @@ static void forwards_are_counted_where_they_mean_something(void **state)
     assert_lacks("Max-Forwards");
 }
 
+static void the_configuration_changes_what_is_sent_on(void **state)
+{
+    const char value[] = "theirs-not";
+    const struct template_part part = {.text = {value, sizeof value - 1}};
+    const struct template compiled = {.part_count = 1, .parts = &part};
+    const struct route_header removed = {.change = ROUTE_HEADER_REMOVE, .name = SLICE_LITERAL("Cookie")};
+    const struct route_header added = {&removed, ROUTE_HEADER_ADD, SLICE_LITERAL("X-More"), &compiled};
+    const struct route_header ours = {&added, ROUTE_HEADER_SET, SLICE_LITERAL("x-forwarded-proto"),
+                                      &compiled};
+    const struct route_header set = {&ours, ROUTE_HEADER_SET, SLICE_LITERAL("X_Real-User"), &compiled};
+    const struct route_context values = {0};
+    (void)state;
+
+    parse("GET / HTTP/1.1\r\nHost: a\r\nx-real-user: theirs\r\nX_REAL_USER: theirs\r\nX-More: kept\r\n"
+          "Cookie: a=b\r\nConnection: X-More\r\nContent-Length: 5\r\n\r\n");
+    text.changes = &set;
+    text.values = &values;
+    assert_has("X_Real-User: theirs-not");
+    assert_has("x-forwarded-proto: theirs-not\r\nX-More: theirs-not");
+    assert_has("Content-Length: 5");
+    assert_lacks(": theirs\r\n");
+    assert_lacks("kept");
+    assert_lacks("Cookie");
+    assert_lacks(": http\r\n");
+    assert_begins("GET / HTTP/1.1\r\nHost: a");
+}
+
 static void what_does_not_fit_is_refused(void **state)
 {
+    const struct template_part part = {.text = SLICE_LITERAL("long")};
+    const struct template compiled = {.part_count = 1, .parts = &part};
+    const struct route_header change = {.name = SLICE_LITERAL("X-A"), .value = &compiled};
     char small[100];
     struct text out;
     (void)state;
@@ -265,6 +295,14 @@ static void what_does_not_fit_is_refused(void **state)
     parse("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     text_init(&out, small, sizeof small);
     assert_int_equal(request_text_make(&text, &out), ERR_LIMIT);
+    text.changes = &change;
+    for (size_t size = 1; size < 700; size++) {
+        text_init(&out, made, size);
+        if (!request_text_make(&text, &out))
+            break;
+        assert_in_range(size, 1, 600);
+    }
+    assert_non_null(strstr(made, "\r\nX-A: long\r\n"));
 }
 
 int main(void)
@@ -287,6 +325,7 @@ int main(void)
         cmocka_unit_test(a_trace_of_the_clients_goes_on_with_its_state),
         cmocka_unit_test(every_proxy_on_the_way_is_named),
         cmocka_unit_test(forwards_are_counted_where_they_mean_something),
+        cmocka_unit_test(the_configuration_changes_what_is_sent_on),
         cmocka_unit_test(what_does_not_fit_is_refused),
     };
 
