@@ -4,12 +4,18 @@ are killed: no client notices anything. Only builds with test hooks know that wo
 import asyncio
 import collections
 import contextlib
+import itertools
+import os
+import pathlib
+import random
+import re
+import subprocess
 
 import pytest
 from backend import Echo
-from clients import kill
+from clients import kill, until
 from counting_upstream import GREETING, CountingUpstream
-from killers import Killing, Load, long_or_short, wait_settled
+from killers import BUILD, SOAK, Killing, Load, long_or_short, wait_settled
 from moving import Moving, hand_over, handovers
 from test_deaths import Witnesses
 from test_killing import check_all_roles_worked, check_nothing_is_left_open, descriptor_counts
@@ -19,7 +25,7 @@ from tunnels import Tunnel, Upgraded, tunnel
 
 assert start and start_pair  # fixtures
 pytestmark = [pytest.mark.variants("hooks", "asan"), pytest.mark.limit(240)]
-KILLED = pytest.mark.parametrize("killed", [False, True], ids=["alive", "killed"])
+KILLED = pytest.mark.parametrize("killed", [True] if BUILD == "asan" else [False, True], ids=lambda killed: "killed" if killed else "alive")
 
 
 @contextlib.contextmanager
@@ -67,6 +73,55 @@ def test_who_has_changed_hands_outlives_his_new_worker(start_victim, documents):
     witnesses.all_live()
 
 
+# What a worker asks of the kernel on the way, and how often at most.
+CALLS = {"recvmmsg": 6, "sendmmsg": 2, "sendto": 3, "recvfrom": 6, "epoll_ctl": 10, "epoll_wait": 8, "close": 10, "mmap": 2, "munmap": 2,
+         "newfstatat": 2, "setsockopt": 4}
+
+
+@contextlib.contextmanager
+def killed_at(pid, call, number):
+    """A SIGKILL when the worker's loop is about to make that call for the so many-th time."""
+    tracer = subprocess.Popen(["strace", "-qq", "-o", os.devnull, "-p", str(pid), "-e", f"trace={call}",
+                               "-e", f"inject={call}:signal=KILL:when={number}"])
+
+    def is_attached():
+        try:
+            return re.search(r"TracerPid:\t[1-9]", pathlib.Path(f"/proc/{pid}/status").read_text())
+        except OSError:
+            return True  # it was in the middle of that call, and is dead already
+
+    until(is_attached, "strace has attached")
+    yield
+    tracer.terminate()  # it lets go of whom it did not kill
+    tracer.wait(10)
+
+
+@pytest.mark.variants("hooks")
+def test_either_worker_may_die_at_each_system_call_of_a_handover(start_victim, documents, seed, record_property):
+    server = start_victim(workers=2)
+    points = [point for call, most in CALLS.items() for point in itertools.product(("sender", "receiver"), [call], range(1, most + 1))]
+    random.Random(seed).shuffle(points)
+    reached = 0
+    for role, call, number in points[:long_or_short(None, 40)]:
+        victim = wait_settled(server)["workers"][0 if role == "sender" else 1]["pid"]
+        witnesses = Witnesses(server, documents)
+        server.wait_for(lambda _: sum(slot["connections"] for slot in handovers(server).values()) == 3)
+        hand_over(server, 1, 0)
+        with killed_at(victim, call, number):
+            after = hand_over(server, 0, 1)
+        wait_settled(server)
+        now = handovers(server)
+        has_died = wait_settled(server)["workers"][0 if role == "sender" else 1]["pid"] != victim
+        reached += has_died
+        words = f"{role} at {call} {number}, seed {seed}: {after}, {now}"
+        assert now[0]["connections"] + now[1]["connections"] == 3 and not now[0]["refused"], words
+        witnesses.all_live()
+        server.wait_for(lambda _: not sum(slot["connections"] for slot in handovers(server).values()))
+    assert reached >= long_or_short(35, 10), f"only {reached} deaths"
+    assert "event=revival_odd" not in server.log()
+    record_property("points", f"{reached} deaths of {len(points)} points")
+
+
 @KILLED
 def test_no_client_notices_that_all_connections_go_to_and_fro(start_victim, mix, seed, killed, record_property):
     server = start_victim(workers=2)
@@ -82,7 +137,7 @@ def test_no_client_notices_that_all_connections_go_to_and_fro(start_victim, mix,
 
 
 @KILLED
-@pytest.mark.parametrize("kind", ["tcp", "unix"])
+@pytest.mark.parametrize("kind", ["tcp", "unix"] if SOAK else ["unix"] if BUILD == "asan" else ["tcp"])
 def test_proxied_requests_change_hands_and_are_executed_once(start_pair, kind, seed, killed, variant, record_property):
     server = start_pair(kind)
     wait_settled(server)

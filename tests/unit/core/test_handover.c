@@ -376,24 +376,18 @@ static unsigned die_everywhere(int slot, unsigned then_at, int crashes)
 static void the_sender_may_die_anywhere(void **state)
 {
     (void)state;
-    if (!ARENA_SHARED)
-        skip();
     assert_in_range(die_everywhere(SENDER, 0, 0), 20, 500);
 }
 
 static void the_receiver_may_die_anywhere(void **state)
 {
     (void)state;
-    if (!ARENA_SHARED)
-        skip();
     assert_in_range(die_everywhere(RECEIVER, 0, 0), 20, 500);
 }
 
 static void the_successor_may_die_too(void **state)
 {
     (void)state;
-    if (!ARENA_SHARED)
-        skip();
     for (unsigned then_at = 1; then_at <= 16; then_at += 5) {
         die_everywhere(SENDER, then_at, 0);
         die_everywhere(RECEIVER, then_at, 0);
@@ -403,8 +397,6 @@ static void the_successor_may_die_too(void **state)
 static void a_receiver_that_crashes_has_refused_or_taken(void **state)
 {
     (void)state;
-    if (!ARENA_SHARED)
-        skip();
     die_everywhere(RECEIVER, 0, 1);
 }
 
@@ -423,8 +415,6 @@ static void lose(struct rig *rig, void *context)
 static void when_the_receiver_is_lost_its_batch_is_resumed(void **state)
 {
     (void)state;
-    if (!ARENA_SHARED)
-        skip();
     begin();
     two_slots_link();
     two_slots_turn(SENDER); /* offered, and on its way */
