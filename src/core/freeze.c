@@ -27,6 +27,9 @@ static void copy_ring(struct worker *worker, uint32_t block, uint64_t base, uint
     memcpy(into + piece, ring_at(worker, block, base, from + piece), length - piece);
 }
 
+_Static_assert(sizeof(struct record_head) == 184 && sizeof(struct record) == 448,
+               "what is new in it belongs into the passport, too");
+
 /* --- freezing --- */
 
 /* The kernel puts its own copy of the descriptor into the message: how often a number stands there does not matter. */

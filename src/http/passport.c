@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+_Static_assert(sizeof(struct exchange_state) == 112, "what is new in it belongs into the passport, too");
+
 /* --- chunks --- */
 
 static void store_u32(char *at, uint32_t value)

@@ -23,6 +23,9 @@ enum tcp_passport_tag {
 
 enum { TCP_LEG_PASSPORT_STEP = 64, TCP_LEG_PASSPORT_MEMBER = 65 };
 
+_Static_assert(sizeof(struct tcp_state) == 80 && sizeof(struct tcp_leg_state) == 24,
+               "what is new in it belongs into the passport, too");
+
 static void put(struct passport_writer *out, enum tcp_passport_tag tag, uint64_t value)
 {
     if (value)

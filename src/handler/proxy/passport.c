@@ -28,6 +28,9 @@ enum leg_passport_tag {
 #undef LEG_PASSPORT_ENUM
 };
 
+_Static_assert(sizeof(struct leg_state) == 96 && sizeof(struct relay_state) == 32,
+               "what is new in it belongs into the passport, too");
+
 /* --- the client's side --- */
 
 int proxy_may_move(struct worker *worker, struct record *client, struct record **with)
