@@ -19,7 +19,7 @@ from killers import BUILD, SOAK, Killing, Load, long_or_short, wait_settled
 from moving import Moving, hand_over, handovers
 from test_deaths import Witnesses
 from test_killing import check_all_roles_worked, check_nothing_is_left_open, descriptor_counts
-from test_proxy_killing import check_nothing_is_left, converse, counts, executed, start_pair
+from test_proxy_killing import HELD, check_nothing_is_left, converse, counts, executed, start_pair
 from test_tcp_killing import lines, start
 from tunnels import Tunnel, Upgraded, tunnel
 
@@ -158,10 +158,11 @@ def test_proxied_requests_change_hands_and_are_executed_once(start_pair, kind, s
 
 
 @KILLED
-def test_uploads_event_streams_and_slow_downloads_change_hands(start_pair, folder, killed, variant, seed, record_property):
+@pytest.mark.parametrize("held", HELD if SOAK or BUILD == "hooks" else ["in files"])
+def test_uploads_event_streams_and_slow_downloads_change_hands(start_pair, folder, held, killed, variant, seed, record_property):
     with CountingUpstream(folder) as upstream:
         folder.chmod(0o755)
-        server = start_pair(upstream=upstream.addresses["tcp"])
+        server = start_pair(upstream=upstream.addresses["tcp"], how=HELD[held])
         wait_settled(server)
         before = descriptor_counts(server)
         with Moving(server) as moving, killing(server, seed, killed):
