@@ -191,8 +191,6 @@ static void client_opened(struct worker *worker, struct record *client, struct r
     *tcp_state_in(head) =
         (struct tcp_state){.step = TCP_NEW, .is_over = worker_side(worker, client)->is_over};
     of->open[l4_block_number(of, client)]++;
-    if (of->is_recounted) /* another slot has counted its start, and does so no longer */
-        arena_count_add(&worker->arena.page->counters[TCP_STARTED], 1);
 }
 
 static void client_ready(struct worker *worker, struct record *client, unsigned events)
@@ -221,6 +219,8 @@ static void client_revived(struct worker *worker, struct record *client)
     struct l4 *of = l4_in_revival();
 
     of->open[l4_block_number(of, client)]++;
+    if (of->is_recounted) /* another slot has counted its start, and does so no longer */
+        arena_count_add(&worker->arena.page->counters[TCP_STARTED], 1);
     if (tcp_seen(client)->is_over)
         worker_uncount_client(worker, client);
     tunnel_revived(worker, client);
