@@ -102,8 +102,9 @@ def test_the_line_of_a_request_under_way_keeps_its_client_whatever_dies(start_se
         with Client(server) as client:
             client.send("/long", method="POST", headers=named("192.0.2.1") + "Content-Length: 4\r\n", body=b"ab")
             until(lambda: upstream.requests, "the request has arrived")
-            for _ in range(2):
+            for revivals in (1, 2):
                 server.kill_worker(0)
+                server.wait_for(lambda s, revivals=revivals: (s.worker(0) or {}).get("revivals") == revivals)
             client.send_bytes(b"cd")
             assert client.answer().body == b"abcd"
         [line] = log_of(server, 1)
