@@ -38,6 +38,28 @@ int slice_starts_with(struct slice text, struct slice prefix)
     return text.length >= prefix.length && slice_equals((struct slice){text.at, prefix.length}, prefix);
 }
 
+static int is_blank(char byte)
+{
+    return byte == ' ' || byte == '\t';
+}
+
+struct slice slice_skip_blanks(struct slice text)
+{
+    while (text.length && is_blank(*text.at)) {
+        text.at++;
+        text.length--;
+    }
+    return text;
+}
+
+struct slice slice_trim(struct slice text)
+{
+    text = slice_skip_blanks(text);
+    while (text.length && is_blank(text.at[text.length - 1]))
+        text.length--;
+    return text;
+}
+
 int slice_to_u64(struct slice text, uint64_t *value)
 {
     uint64_t sum = 0;

@@ -20,6 +20,10 @@ int slice_equals(struct slice a, struct slice b);
 int slice_equals_nocase(struct slice a, struct slice b);
 int slice_starts_with(struct slice text, struct slice prefix);
 
+/* Without the spaces and tabs before it; and without those around it (RFC 9110 section 5.6.3: OWS). */
+struct slice slice_skip_blanks(struct slice text);
+struct slice slice_trim(struct slice text);
+
 /* Parses decimal digits only, the whole slice, at least one digit. 0; ERR_SYNTAX; ERR_LIMIT past 2^63-1. */
 WARN_UNUSED int slice_to_u64(struct slice text, uint64_t *value);
 

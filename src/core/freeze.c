@@ -328,23 +328,13 @@ static void fill_head(const struct thaw *thaw, const struct numbers *numbers, st
     head->spool = numbers->spool == MISSING ? 0 : (uint32_t)descriptor_at(thaw, numbers->spool) + 1;
 }
 
-static void give_blocks(struct worker *worker, const struct record_head *head)
-{
-    if (head->in_block)
-        worker_give_block(worker, head->in_block);
-    if (head->out_block)
-        worker_give_block(worker, head->out_block);
-    if (head->plan_block)
-        worker_give_block(worker, head->plan_block);
-}
-
 void thaw_undo(struct worker *worker, struct record *record)
 {
     const struct conn_mover *mover = class_of(worker, record)->mover;
 
     if (mover->unthaw)
         mover->unthaw(worker, record_head(record));
-    give_blocks(worker, record_head(record));
+    worker_give_blocks(worker, record_head(record));
     record_set_life(record, RECORD_FREE);
 }
 
@@ -393,7 +383,7 @@ int thaw_record(struct thaw *thaw, const struct passport *passport)
     if (!result)
         result = mover->thaw(worker, record, head, passport, with);
     if (result) {
-        give_blocks(worker, head);
+        worker_give_blocks(worker, head);
         record_set_life(record, RECORD_FREE);
         return result;
     }

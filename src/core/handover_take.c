@@ -31,12 +31,7 @@ static void give_back_blocks(struct worker *worker, const struct record *record)
 
     if (mover->unthaw)
         mover->unthaw(worker, head);
-    if (head->in_block)
-        worker_give_block(worker, head->in_block);
-    if (head->out_block)
-        worker_give_block(worker, head->out_block);
-    if (head->plan_block)
-        worker_give_block(worker, head->plan_block);
+    worker_give_blocks(worker, head);
 }
 
 /* Their lives first: two that belong together must find one another. */

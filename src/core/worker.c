@@ -44,6 +44,16 @@ void worker_give_block(struct worker *worker, uint32_t block)
     blocks_give(&worker->blocks, block - 1);
 }
 
+void worker_give_blocks(struct worker *worker, const struct record_head *head)
+{
+    if (head->in_block)
+        worker_give_block(worker, head->in_block);
+    if (head->out_block)
+        worker_give_block(worker, head->out_block);
+    if (head->plan_block)
+        worker_give_block(worker, head->plan_block);
+}
+
 void worker_close(struct worker *worker, struct record *record)
 {
     MUST(record->life == RECORD_OPEN);
@@ -57,12 +67,7 @@ void worker_end_record(struct worker *worker, struct record *record)
 
     MUST(record->magic == RECORD_MAGIC && record_is_held(record));
     record_set_life(record, RECORD_CLOSING);
-    if (head->in_block)
-        worker_give_block(worker, head->in_block);
-    if (head->out_block)
-        worker_give_block(worker, head->out_block);
-    if (head->plan_block)
-        worker_give_block(worker, head->plan_block);
+    worker_give_blocks(worker, head);
     timers_remove(&worker->timers, number);
     worker_waits(worker, record, WAITING_NOT);
     worker_uncount_client(worker, record);
@@ -394,9 +399,9 @@ static int any_busy(struct worker *worker)
         return 1;
     for (uint32_t n = 0; n < limit; n++) {
         const struct record *record = arena_record(&worker->arena, n);
+        const struct conn_class *class = worker->service->classes[record->class_tag];
 
-        if (record->life == RECORD_OPEN &&
-            !worker->service->classes[record->class_tag]->is_idle(record, worker->now_ns))
+        if (record->life == RECORD_OPEN && class->is_idle && !class->is_idle(record, worker->now_ns))
             return 1;
     }
     return 0;

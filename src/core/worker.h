@@ -52,7 +52,7 @@ struct conn_class {
     void (*revived)(struct worker *worker, struct record *record);
     /* The last worker crashed while it handled this connection: answer 500 or close, but do not run it again. */
     void (*blamed)(struct worker *worker, struct record *record);
-    /* 1 if closing now would cut nothing off. */
+    /* 1 if closing now would cut nothing off. NULL: never would it, or whoever it belongs to says so. */
     int (*is_idle)(const struct record *record, uint64_t now_ns);
     /* 1 if it is fair to close it for others, when there is no room left. NULL: never. */
     int (*may_yield)(const struct worker *worker, const struct record *record);
@@ -266,6 +266,8 @@ void worker_file_use(struct worker *worker, int fd);
 void worker_file_drop(struct worker *worker, int fd);
 /* Gives a block back that a committed head no longer names. */
 void worker_give_block(struct worker *worker, uint32_t block);
+/* The same for all that a head names. */
+void worker_give_blocks(struct worker *worker, const struct record_head *head);
 
 static inline struct conn_side *worker_side(struct worker *worker, const struct record *record)
 {

@@ -2,17 +2,6 @@
 
 #include <string.h>
 
-static struct slice trim(struct slice text)
-{
-    while (text.length && (*text.at == ' ' || *text.at == '\t')) {
-        text.at++;
-        text.length--;
-    }
-    while (text.length && (text.at[text.length - 1] == ' ' || text.at[text.length - 1] == '\t'))
-        text.length--;
-    return text;
-}
-
 /* Takes what comes before the next semicolon. */
 static struct slice take(struct slice *rest)
 {
@@ -21,7 +10,7 @@ static struct slice take(struct slice *rest)
     const size_t skipped = taken.length + (end != NULL);
 
     *rest = (struct slice){rest->at + skipped, rest->length - skipped};
-    return trim(taken);
+    return slice_trim(taken);
 }
 
 /* qvalue (RFC 9110 section 12.4.2) in thousandths, or -1. */

@@ -14,17 +14,6 @@ int client_is_trusted(const struct sockaddr_storage *address, const struct clien
 
 /* --- one element --- */
 
-static struct slice trimmed(struct slice text)
-{
-    while (text.length && (*text.at == ' ' || *text.at == '\t')) {
-        text.at++;
-        text.length--;
-    }
-    while (text.length && (text.at[text.length - 1] == ' ' || text.at[text.length - 1] == '\t'))
-        text.length--;
-    return text;
-}
-
 /* What stands behind the address: nothing, or a port, which RFC 7239 section 6.3 lets be a made-up word. */
 static int parse_port(struct slice text, uint16_t *port)
 {
@@ -121,12 +110,12 @@ static int parse_forwarded(struct slice element, struct sockaddr_storage *addres
             return ERR_SYNTAX;
         if (slice_equals_nocase(name, SLICE_LITERAL("for")) && (has_one++ || parse_node(value, address)))
             return ERR_SYNTAX;
-        element = trimmed(element);
+        element = slice_trim(element);
         if (!element.length)
             return has_one ? 0 : ERR_SYNTAX;
         if (*element.at != ';')
             return ERR_SYNTAX;
-        element = trimmed((struct slice){element.at + 1, element.length - 1});
+        element = slice_trim((struct slice){element.at + 1, element.length - 1});
     }
 }
 
@@ -164,7 +153,7 @@ static struct slice last_element(struct slice *rest, int has_quotes)
     }
     element = (struct slice){rest->at + at, rest->length - at};
     rest->length = at ? at - 1 : 0;
-    return trimmed(element);
+    return slice_trim(element);
 }
 
 /* What a list has come to so far. */

@@ -31,15 +31,6 @@ struct slice coding_suffix(enum coding coding)
     return codings[coding].suffix;
 }
 
-static struct slice skip_blanks(struct slice text)
-{
-    while (text.length > 0 && (*text.at == ' ' || *text.at == '\t')) {
-        text.at++;
-        text.length--;
-    }
-    return text;
-}
-
 /* qvalue (RFC 9110 section 12.4.2): 0 or 1, a point, up to three digits; nothing above 1. In thousandths, or
  * ERR_SYNTAX. */
 static int parse_qvalue(struct slice text)
@@ -63,12 +54,12 @@ static int parse_qvalue(struct slice text)
 /* What follows a coding's name: nothing, or ;q= and a weight. */
 static int parse_weight(struct slice text)
 {
-    text = skip_blanks(text);
+    text = slice_skip_blanks(text);
     if (text.length == 0)
         return 1000;
     if (*text.at != ';')
         return ERR_SYNTAX;
-    text = skip_blanks((struct slice){text.at + 1, text.length - 1});
+    text = slice_skip_blanks((struct slice){text.at + 1, text.length - 1});
     if (text.length < 2 || (*text.at != 'q' && *text.at != 'Q') || text.at[1] != '=')
         return ERR_SYNTAX;
     return parse_qvalue((struct slice){text.at + 2, text.length - 2});

@@ -119,13 +119,6 @@ static void leg_abandon(struct worker *worker, struct record *leg)
     end_with(worker, leg, l4_client_class.abandon);
 }
 
-static int leg_is_idle(const struct record *leg, uint64_t now_ns)
-{
-    (void)leg;
-    (void)now_ns;
-    return 1; /* the client's connection says whether something is under way */
-}
-
 static void leg_describe(const struct arena *arena, const struct record *leg,
                          struct conn_description *description)
 {
@@ -143,7 +136,6 @@ const struct conn_class l4_leg_class = {
     .expired = leg_expired,
     .revived = leg_revived,
     .blamed = leg_blamed,
-    .is_idle = leg_is_idle,
     .abandon = leg_abandon,
     .describe = leg_describe,
     .mover = &l4_leg_mover,

@@ -237,13 +237,6 @@ static void check_abandon(struct worker *worker, struct record *record)
     conn_close(worker, record);
 }
 
-static int check_is_idle(const struct record *record, uint64_t now_ns)
-{
-    (void)record;
-    (void)now_ns;
-    return 1;
-}
-
 static void check_describe(const struct arena *arena, const struct record *record,
                            struct conn_description *description)
 {
@@ -260,7 +253,6 @@ const struct conn_class upstream_check_class = {
     .expired = check_expired,
     .revived = check_revived,
     .blamed = check_abandon,
-    .is_idle = check_is_idle,
     .abandon = check_abandon,
     .describe = check_describe,
 };

@@ -4,6 +4,7 @@
 #include "proto/dns_message.h"
 
 #include "base/assert.h"
+#include "own.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -49,9 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
         return 0;
     uint32_t length = (uint32_t)size - 1;
     enum dns_type type = types[input[0] % 3];
-    uint8_t *bytes = malloc(length + !length); /* of its own, so that reading past its end is seen */
-    MUST(bytes != NULL);
-    memcpy(bytes, input + 1, length);
+    uint8_t *bytes = own_copy(input + 1, length);
     struct slice asked = asked_name(bytes, length, name);
     int result = dns_answer_parse(bytes, length, asked, type, &answer);
     MUST(result == 0 || result == ERR_SYNTAX || result == ERR_INVALID);

@@ -4,6 +4,7 @@
 #include "proto/h1.h"
 
 #include "base/assert.h"
+#include "own.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -123,9 +124,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
     if (size < 1 || size > 2 * LIMIT)
         return 0;
     uint32_t length = (uint32_t)size - 1;
-    char *bytes = malloc(length + !length); /* of its own, so that reading past its end is seen */
-    MUST(bytes != NULL);
-    memcpy(bytes, input + 1, length);
+    char *bytes = own_copy(input + 1, length);
     check(bytes, length, length > 0 ? input[0] % (length + 1) : 0);
     free(bytes);
     return 0;

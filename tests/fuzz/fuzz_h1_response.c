@@ -4,6 +4,7 @@
 #include "proto/h1_response.h"
 
 #include "base/assert.h"
+#include "own.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -105,9 +106,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
     if (size < 1 || size > 2 * LIMIT)
         return 0;
     uint32_t length = (uint32_t)size - 1;
-    char *bytes = malloc(length + !length); /* of its own, so that reading past its end is seen */
-    MUST(bytes != NULL);
-    memcpy(bytes, input + 1, length);
+    char *bytes = own_copy(input + 1, length);
     check(bytes, length, length > 0 ? (input[0] >> 1) % (length + 1) : 0, input[0] & 1);
     free(bytes);
     return 0;

@@ -4,6 +4,7 @@
 #include "core/passport.h"
 
 #include "base/assert.h"
+#include "own.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -53,11 +54,10 @@ static void write_again(struct passport_batch *batch, unsigned char *memory, siz
 
 static void read_one(const uint8_t *input, size_t size)
 {
-    unsigned char *bytes = malloc(size + !size), *memory = malloc(size + PASSPORT_BATCH_HEAD);
+    unsigned char *bytes = own_copy(input, size), *memory = malloc(size + PASSPORT_BATCH_HEAD);
     struct passport_batch batch;
 
-    MUST(bytes && memory); /* of its own, so that reading past its end is seen */
-    memcpy(bytes, input, size);
+    MUST(memory != NULL);
     if (!passport_batch_open(&batch, bytes, size))
         write_again(&batch, memory, size + PASSPORT_BATCH_HEAD);
     free(bytes);

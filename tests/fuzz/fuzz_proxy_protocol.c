@@ -3,6 +3,7 @@
 #include "proto/proxy_protocol.h"
 
 #include "base/assert.h"
+#include "own.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -55,9 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
 
     if (size > SIZE_LIMIT)
         return 0;
-    bytes = malloc(size + !size); /* of its own, so that reading past its end is seen */
-    MUST(bytes != NULL);
-    memcpy(bytes, input, size);
+    bytes = own_copy(input, size);
     result = proxy_protocol_parse(bytes, size, &header, &length, &refusal);
     MUST(result == 0 || result == ERR_SYNTAX || result == ERR_PARTIAL);
     MUST((result == ERR_SYNTAX) == (refusal != PROXY_PROTOCOL_REFUSE_NOTHING));

@@ -5,6 +5,7 @@
 #include "handler/proxy/request_text.h"
 
 #include "base/assert.h"
+#include "own.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -218,9 +219,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
 
     if (size < 1 || size > LIMIT)
         return 0;
-    bytes = malloc(size - 1 + !(size - 1)); /* of its own, so that reading past its end is seen */
-    MUST(bytes != NULL);
-    memcpy(bytes, input + 1, size - 1);
+    bytes = own_copy(input + 1, size - 1);
     if (!h1_head_find_end(bytes, (uint32_t)size - 1, LIMIT, &scanned, &length) &&
         !h1_head_parse(bytes, length, &request, &refusal))
         rewrite(&request, input[0]);

@@ -3,6 +3,7 @@
 #include "proto/ws_frames.h"
 
 #include "base/assert.h"
+#include "own.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -37,9 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
         return 0;
     piece = input[0] + 1u;
     length = size - 1;
-    bytes = malloc(length + !length); /* of its own, so that reading past its end is seen */
-    MUST(bytes != NULL);
-    memcpy(bytes, input + 1, length);
+    bytes = own_copy(input + 1, length);
     for (size_t at = 0; at < length; at++)
         ws_frames_follow(&by_bytes, bytes + at, 1);
     for (size_t at = 0; at < length; at += piece)

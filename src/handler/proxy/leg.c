@@ -492,13 +492,6 @@ static void leg_abandon(struct worker *worker, struct record *leg)
     }
 }
 
-static int leg_is_idle(const struct record *leg, uint64_t now_ns)
-{
-    (void)leg;
-    (void)now_ns;
-    return 1; /* the client's connection says whether something is under way */
-}
-
 static int leg_may_yield(const struct worker *worker, const struct record *leg)
 {
     (void)worker;
@@ -523,7 +516,6 @@ const struct conn_class proxy_leg_class = {
     .expired = leg_expired,
     .revived = leg_revived,
     .blamed = leg_blamed,
-    .is_idle = leg_is_idle,
     .may_yield = leg_may_yield,
     .abandon = leg_abandon,
     .describe = leg_describe,

@@ -168,12 +168,23 @@ static void json_stops_at_a_whole_escape_when_the_text_is_full(void **state)
     assert_string_equal(text.at, "abc");
 }
 
+static void blanks_are_spaces_and_tabs_around_a_text(void **state)
+{
+    (void)state;
+    assert_true(slice_equals(slice_trim(slice_of(" \t a b\t ")), slice_of("a b")));
+    assert_true(slice_equals(slice_skip_blanks(slice_of(" \t a b\t ")), slice_of("a b\t ")));
+    assert_true(slice_equals(slice_trim(slice_of("\r\n")), slice_of("\r\n")));
+    assert_int_equal(slice_trim(slice_of(" \t ")).length, 0);
+    assert_int_equal(slice_trim(slice_of("")).length, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(slices_compare_by_their_bytes),
         cmocka_unit_test(case_matters_only_where_asked_and_only_in_ascii),
         cmocka_unit_test(a_prefix_is_found_at_the_front_only),
+        cmocka_unit_test(blanks_are_spaces_and_tabs_around_a_text),
         cmocka_unit_test(decimal_numbers_are_read_whole_or_not_at_all),
         cmocka_unit_test(numbers_past_the_limit_are_refused_at_the_exact_border),
         cmocka_unit_test(text_grows_until_it_is_full_and_then_stays),

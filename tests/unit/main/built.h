@@ -11,4 +11,17 @@ extern struct diagnostics built_diagnostics;
 void built_tree(const char *text, const struct settings_resolved *resolved, struct conf_tree *tree,
                 void **image, size_t *size);
 
+/* What built_settings made. */
+extern struct core_settings built_core;
+extern struct http_config built_http;
+extern struct l4_config built_l4;
+
+/* Builds them from a text: 0, with its complaints in built_diagnostics, or the error of settings_build. Those of before are
+ * freed. */
+int built_settings(const char *text, const struct settings_resolved *resolved);
+/* The same for a text that nothing is to be said of. */
+void built_valid(const char *text);
+/* cmocka's end of a test: frees them. */
+int built_teardown(void **state);
+
 #endif

@@ -10,28 +10,9 @@
 #include <string.h>
 #include <sys/un.h>
 
-static struct core_settings core;
-static struct http_config http;
-static struct l4_config l4;
-
-static int teardown(void **state)
-{
-    (void)state;
-    settings_fini_http(&http);
-    return 0;
-}
-
 static size_t build(const char *text)
 {
-    struct conf_tree tree;
-    void *image;
-    size_t size;
-
-    settings_fini_http(&http);
-    built_tree(text, NULL, &tree, &image, &size);
-    assert_int_equal(settings_build(&tree, &core, &http, &l4, &built_diagnostics), 0);
-    conf_tree_fini(&tree);
-    free(image);
+    assert_int_equal(built_settings(text, NULL), 0);
     return built_diagnostics.count;
 }
 
@@ -44,7 +25,7 @@ static void assert_refused(const char *text, const char *message, const char *hi
 
 static unsigned port_of(size_t listener)
 {
-    const struct sockaddr_storage *address = &core.listeners[listener].address;
+    const struct sockaddr_storage *address = &built_core.listeners[listener].address;
 
     return address->ss_family == AF_INET6 ? ntohs(((const struct sockaddr_in6 *)address)->sin6_port)
                                           : ntohs(((const struct sockaddr_in *)address)->sin_port);
@@ -52,18 +33,18 @@ static unsigned port_of(size_t listener)
 
 static const struct http_site_address *address(size_t site, size_t place)
 {
-    assert_true(site < http.site_count && place < http.sites[site].address_count);
-    return &http.sites[site].addresses[place];
+    assert_true(site < built_http.site_count && place < built_http.sites[site].address_count);
+    return &built_http.sites[site].addresses[place];
 }
 
 static void without_a_port_it_is_80_on_all_addresses(void **state)
 {
     (void)state;
     assert_int_equal(build("site example.com {\n respond 200\n}\n"), 0);
-    assert_int_equal(core.listener_count, 1);
+    assert_int_equal(built_core.listener_count, 1);
     assert_int_equal(port_of(0), 80);
     assert_string_equal(address(0, 0)->host, "example.com");
-    assert_string_equal(http.sites[0].index, "index.html");
+    assert_string_equal(built_http.sites[0].index, "index.html");
 }
 
 static void names_share_a_listener_and_addresses_have_their_own(void **state)
@@ -73,8 +54,8 @@ static void names_share_a_listener_and_addresses_have_their_own(void **state)
         build("site a.example:8080 b.example:8080 127.0.0.1:8081 [::1]:8081 unix:/run/x.sock {\n respond "
               "200\n}\nsite c.example:8080 {\n respond 200\n}\n"),
         0);
-    assert_int_equal(core.listener_count, 4);
-    assert_int_equal(http.sites[0].address_count, 5);
+    assert_int_equal(built_core.listener_count, 4);
+    assert_int_equal(built_http.sites[0].address_count, 5);
     assert_int_equal(address(0, 0)->listener, address(0, 1)->listener);
     assert_int_equal(address(0, 0)->listener, address(1, 0)->listener);
     assert_string_equal(address(1, 0)->host, "c.example");
@@ -82,9 +63,9 @@ static void names_share_a_listener_and_addresses_have_their_own(void **state)
         assert_string_equal(address(0, i)->host, "");
         assert_int_not_equal(address(0, i)->listener, address(0, i - 1)->listener);
     }
-    assert_int_equal(core.listeners[address(0, 2)->listener].address.ss_family, AF_INET);
-    assert_int_equal(core.listeners[address(0, 3)->listener].address.ss_family, AF_INET6);
-    assert_int_equal(core.listeners[address(0, 4)->listener].address.ss_family, AF_UNIX);
+    assert_int_equal(built_core.listeners[address(0, 2)->listener].address.ss_family, AF_INET);
+    assert_int_equal(built_core.listeners[address(0, 3)->listener].address.ss_family, AF_INET6);
+    assert_int_equal(built_core.listeners[address(0, 4)->listener].address.ss_family, AF_UNIX);
 }
 
 static void a_name_is_the_same_in_any_case(void **state)
@@ -123,7 +104,7 @@ static void a_site_answers_something(void **state)
     assert_refused("site :8080 {\n}\n", "answers nothing", "usage: files DIR");
 }
 
-#define CASE(test) cmocka_unit_test_teardown(test, teardown)
+#define CASE(test) cmocka_unit_test_teardown(test, built_teardown)
 
 int main(void)
 {
