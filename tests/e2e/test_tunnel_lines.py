@@ -71,23 +71,15 @@ def test_of_one_that_both_have_ended(start, is_killed):
         assert 300 <= line["ms"] <= (time.monotonic() - begun) * 1000
 
 
-def test_of_one_that_the_client_has_reset(start):
+@pytest.mark.parametrize("whose,end", [("client", ("client_reset", None)), ("server", ("upstream_failed", "upstream_reset"))])
+def test_of_one_that_is_reset(start, whose, end):
     with Backend() as backend:
         server = start(backend)
         client, upstream = upgrade(server, backend)
         talk(client, upstream)
-        reset(client)
-        assert the_line(server)["end"] == "client_reset"
-
-
-def test_of_one_that_the_server_has_reset(start):
-    with Backend() as backend:
-        server = start(backend)
-        client, upstream = upgrade(server, backend)
-        talk(client, upstream)
-        reset(upstream)
+        reset(client if whose == "client" else upstream)
         line = the_line(server)
-        assert (line["end"], line["reason"]) == ("upstream_failed", "upstream_reset")
+        assert (line["end"], line["reason"]) == end
 
 
 def test_of_one_that_was_quiet_for_too_long(start):

@@ -1,10 +1,10 @@
 """Servers behind a TCP proxy: one whose connections the test plays by hand, and one that echoes, in a process of its own."""
 
 import asyncio
-import multiprocessing
-import os
 import socket
 import struct
+
+from forked import Forked
 
 
 def reset(connection):
@@ -111,35 +111,9 @@ def reset_when_sent(writer):
     writer.transport.abort()
 
 
-def run_echo(path, greeting, has_modes, ready):
-    async def main():
-        def begin(reader, writer):
-            return echo(reader, writer, greeting, has_modes)
-
-        tcp = await asyncio.start_server(begin, "127.0.0.1", 0, backlog=1024)
-        unix = await asyncio.start_unix_server(begin, path, backlog=1024)
-        os.chmod(path, 0o777)
-        ready.send(tcp.sockets[0].getsockname()[1])
-        await asyncio.gather(tcp.serve_forever(), unix.serve_forever())
-
-    asyncio.run(main())
-
-
-class Echo:
+class Echo(Forked):
     """Sends a greeting, and everything back, until the end. Runs while it is entered; `addresses` are those of TCP and of the
     Unix socket. With modes, the first byte says how a connection ends: crash/scenario_tunnel.h."""
 
     def __init__(self, folder, greeting=b"", has_modes=False):
-        self.path, self.greeting, self.has_modes = str(folder / "echo.sock"), greeting, has_modes
-
-    def __enter__(self):
-        here, there = multiprocessing.Pipe()
-        self.process = multiprocessing.get_context("fork").Process(
-            target=run_echo, args=(self.path, self.greeting, self.has_modes, there), daemon=True)
-        self.process.start()
-        self.addresses = {"tcp": f"127.0.0.1:{here.recv()}", "unix": f"unix:{self.path}"}
-        return self
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.join()
+        super().__init__(folder / "echo.sock", lambda reader, writer: echo(reader, writer, greeting, has_modes))

@@ -10,8 +10,8 @@
 import asyncio
 import hashlib
 import json
-import multiprocessing
-import os
+
+from forked import Forked
 
 GREETING = b"the first bytes come with the handshake"
 PERIOD = 65521  # a prime: no two blocks of the pattern are alike
@@ -97,35 +97,9 @@ async def serve(reader, writer, counts):
         writer.close()
 
 
-def run(path, ready):
-    async def main():
-        counts = {}
-
-        def begin(reader, writer):
-            return serve(reader, writer, counts)
-
-        tcp = await asyncio.start_server(begin, "127.0.0.1", 0, backlog=1024)
-        unix = await asyncio.start_unix_server(begin, path, backlog=1024)
-        os.chmod(path, 0o777)
-        ready.send(tcp.sockets[0].getsockname()[1])
-        await asyncio.gather(tcp.serve_forever(), unix.serve_forever())
-
-    asyncio.run(main())
-
-
-class CountingUpstream:
+class CountingUpstream(Forked):
     """Runs while it is entered: `addresses` are those of TCP and of the Unix socket."""
 
     def __init__(self, folder):
-        self.path = str(folder / "counting.sock")
-
-    def __enter__(self):
-        here, there = multiprocessing.Pipe()
-        self.process = multiprocessing.get_context("fork").Process(target=run, args=(self.path, there), daemon=True)
-        self.process.start()
-        self.addresses = {"tcp": f"127.0.0.1:{here.recv()}", "unix": f"unix:{self.path}"}
-        return self
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.join()
+        counts = {}  # of its process
+        super().__init__(folder / "counting.sock", lambda reader, writer: serve(reader, writer, counts))
