@@ -44,9 +44,12 @@ class Moving:
         self.process.join()
         assert kind or self.process.exitcode == 0, "a handover did not come to its end"
 
-    def moved(self):
+    def has_moved(self, at_least):
+        """In words; fails if fewer changed hands, or a batch was refused."""
         after = handovers(self.server)
         given = sum(slot["given"] for slot in after.values())
         refused = sum(slot["refused"] for slot in after.values())
         longest = max(slot["longest_ns"] for slot in after.values())
-        return given, refused, f"{given} moved in {self.turns.value} turns, {refused} batches refused, longest freeze {longest / 1e6:.1f} ms"
+        told = f"{given} moved in {self.turns.value} turns, {refused} batches refused, longest freeze {longest / 1e6:.1f} ms"
+        assert given >= at_least and not refused, told
+        return told
