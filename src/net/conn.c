@@ -315,11 +315,6 @@ int conn_flush(struct worker *worker, struct record *record)
     return 0;
 }
 
-void conn_follows(struct worker *worker, struct record *to, const struct record *from, int goes_on)
-{
-    worker_side(worker, to)->more_follows = goes_on && worker_side(worker, from)->is_flowing;
-}
-
 void conn_let_go(struct worker *worker, struct record *record)
 {
     struct conn_side *side = worker_side(worker, record);

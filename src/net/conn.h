@@ -86,10 +86,18 @@ WARN_UNUSED int conn_move(const struct record *from_record, struct record_head *
  * ERR_RESET and others: the connection is gone. */
 WARN_UNUSED int conn_flush(struct worker *worker, struct record *record);
 
-/* What `to` is to send came from `from`. When the last receive took all that there was room for, and goes_on, more is likely
- * to follow at once: segments are filled up with it (MSG_MORE, send(2)). To be called before the flush, each time. Uploads cost 0.75 of what they
- * cost without it, answers 1.3 times as much (bench/run --only proxy): those do without. */
-void conn_follows(struct worker *worker, struct record *to, const struct record *from, int goes_on);
+/* Whether more will follow at once what is flushed next: segments are filled up with it (MSG_MORE, send(2)). To be said before
+ * the flush, each time. Uploads cost 0.75 of what they cost without it, answers 1.3 times as much (bench/run --only
+ * proxy): those do without. */
+static inline void conn_follows(struct worker *worker, const struct record *record, int more)
+{
+    worker_side(worker, record)->more_follows = more != 0;
+}
+/* 1 if the last receive took all that there was room for: more is likely to be there. */
+static inline int conn_flows(struct worker *worker, const struct record *record)
+{
+    return worker_side(worker, record)->is_flowing;
+}
 /* For now nothing follows: what the kernel keeps back of the last flush is sent. After a death that happens by itself, 200 ms
  * after it was given to the kernel (tcp(7), TCP_CORK). */
 void conn_let_go(struct worker *worker, struct record *record);

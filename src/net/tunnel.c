@@ -79,7 +79,7 @@ static int pull(struct worker *worker, struct record *record, int *moved)
 /* What one end received is about to follow what is sent to the other now: the kernel need not end a segment before. */
 static int push_more(struct worker *worker, struct record *to, const struct record *from, int *moved)
 {
-    worker_side(worker, to)->more_follows = conn_input_length(from, record_head(from)) > 0;
+    conn_follows(worker, to, conn_input_length(from, record_head(from)) > 0);
     return push(worker, to, moved);
 }
 

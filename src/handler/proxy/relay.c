@@ -137,7 +137,8 @@ static enum exchange_outcome pass_request(struct worker *worker, struct record *
     if (result < 0)
         return refuse(worker, client, refusal);
     if (result)
-        conn_follows(worker, leg, client, exchange_seen(client)->flags & EXCHANGE_BODY_UNREAD);
+        conn_follows(worker, leg,
+                     exchange_seen(client)->flags & EXCHANGE_BODY_UNREAD && conn_flows(worker, client));
     *moved |= result;
     return EXCHANGE_GO_ON;
 }

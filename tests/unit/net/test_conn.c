@@ -258,13 +258,11 @@ static void a_segment_is_filled_up_only_while_more_is_likely_to_follow(void **st
     heard = 0;
     say(0, 100);
     fill_to(100);
-    conn_follows(worker(), record, record, 1);
-    assert_false(worker_side(worker(), record)->more_follows); /* the socket was emptied */
+    assert_false(conn_flows(worker(), record)); /* the socket was emptied */
     say(100, ARENA_BLOCK_SIZE - 100);
     fill_to(ARENA_BLOCK_SIZE);
-    conn_follows(worker(), record, record, 0);
-    assert_false(worker_side(worker(), record)->more_follows); /* that was the end */
-    conn_follows(worker(), record, record, 1);
+    assert_true(conn_flows(worker(), record)); /* there was no room for more */
+    conn_follows(worker(), record, 1);
     put(0, 100, 0);
     began_ns = clock_monotonic_ns();
     assert_int_equal(conn_flush(worker(), record), 0);
@@ -277,7 +275,7 @@ static void a_segment_is_filled_up_only_while_more_is_likely_to_follow(void **st
     assert_int_equal(is_tcp ? ioctl(server_fd(), SIOCOUTQNSD, &kept) : 0, 0);
     assert_int_equal(is_tcp ? kept : 0, 0);
     hear(100);
-    conn_follows(worker(), record, record, 0);
+    conn_follows(worker(), record, 0);
     put(100, 100, 0);
     assert_int_equal(conn_flush(worker(), record), 0);
     assert_false(worker_side(worker(), record)->is_corked);
